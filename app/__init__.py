@@ -1,0 +1,1 @@
+"""The onnxpress service: HTTP API, tables, storage and queue."""

@@ -1,0 +1,1 @@
+"""HTTP endpoints: they translate, and hold no rule or query."""

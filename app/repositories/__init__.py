@@ -1,0 +1,1 @@
+"""The queries of the service, one table a module."""

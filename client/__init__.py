@@ -1,0 +1,1 @@
+"""The onnxpress client: a small SDK over the HTTP API."""

@@ -1,0 +1,1 @@
+"""The onnxpress worker: Celery tasks, sandboxed child processes and the compression engine."""

@@ -1,0 +1,71 @@
+"""What every compression method is: its options, its work and its result."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import onnx
+from pydantic import BaseModel, ConfigDict
+
+from worker.engine.samples import SampleSource
+
+ExecutionProvider = Literal["cpu", "cuda"]
+
+
+class SkippedNode(BaseModel):
+    """A node that a pass left as it was."""
+
+    node: str
+    op_type: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PassContext:
+    """What a pass may use besides the model.
+
+    `workdir` is private, empty and removed afterwards. `samples` are the calibration samples.
+    `report_progress` takes a stage (`calibrating`, `compressing`) and a fraction of that stage
+    in [0, 1]; call it once a sample or node.
+    """
+
+    workdir: Path
+    samples: SampleSource
+    report_progress: Callable[[str, float], None]
+    seed: int = 0
+    execution_provider: ExecutionProvider = "cpu"
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """The new model, the nodes that changed and the nodes left alone."""
+
+    model: onnx.ModelProto
+    changed_nodes: list[str] = field(default_factory=list)
+    skipped: list[SkippedNode] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Pass(BaseModel, ABC):
+    """A compression method: its fields are its options, `apply` is its work."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    method: str
+
+    needs_samples: ClassVar[bool] = False
+    """Whether `apply` reads `context.samples`."""
+
+    minimum_opset: ClassVar[int] = 0
+    """The lowest default-domain opset the pass can work at; the pipeline raises the model to it."""
+
+    @abstractmethod
+    def apply(self, model: onnx.ModelProto, context: PassContext) -> PassResult:
+        """Return a compressed copy of the prepared model.
+
+        Raises:
+            PassError: the model cannot be compressed this way; the code says why.
+            CalibrationError: the samples cannot be run.
+        """

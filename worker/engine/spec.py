@@ -1,0 +1,77 @@
+"""The compression spec, version 1: what to do, how to judge it, and what must hold."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.engine.passes import AnyPass
+from worker.engine.passes.base import ExecutionProvider
+
+
+class SpecPart(BaseModel):
+    """A frozen part of the spec; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+MetricName = Literal["top1", "top5", "mean_squared_error"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class LatencyOptions(SpecPart):
+    """How latency is measured: both models in turn, in one process."""
+
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """Intra-op threads of each session."""
+    batch_size: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Samples in each timed run, where the graph's first axis is free."""
+    runs: Annotated[int, Field(ge=3, le=1000)] = 30
+    """Interleaved pairs of runs, fewer where they would take over 20 seconds."""
+
+
+class Evaluation(SpecPart):
+    """How the compressed model is compared with the original."""
+
+    metrics: list[MetricName] | None = None
+    """Scores on labelled samples; left out, `top1` for integer labels, else `mean_squared_error`."""
+    output: str | None = None
+    """The graph output that the labels describe; left out, the first that fits."""
+    max_samples: Annotated[int, Field(ge=1)] | None = None
+    """Use at most this many evaluation samples; left out, all of them."""
+    latency: LatencyOptions | None = LatencyOptions()
+    """Null skips the latency measurement."""
+    ruin_below_sqnr_db: float | None = 3.0
+    """A result whose worst output falls below this fidelity fails as `ruined_result`; null returns
+    it all the same (for a model that will be fine-tuned afterwards)."""
+
+
+class Gates(SpecPart):
+    """Limits the result must keep; a missed gate is a verdict, and the artifact stays available."""
+
+    max_size_ratio: Annotated[float, Field(gt=0)] | None = None
+    """Compressed over original file size."""
+    min_sqnr_db: float | None = None
+    """Signal to quantization noise ratio of the worst output, in decibels."""
+    min_cosine: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """Cosine similarity of the worst output."""
+    min_argmax_agreement: Fraction | None = None
+    """Share of argmax decisions that stay the same."""
+    max_accuracy_drop: float | None = None
+    """Original minus compressed score, for each score where more is better; needs labels."""
+    max_latency_ratio: Annotated[float, Field(gt=0)] | None = None
+    """Compressed over original median latency."""
+
+
+class Spec(SpecPart):
+    """What a job does: passes in order, then evaluation against the original, then gates."""
+
+    version: Literal[1] = 1
+    passes: Annotated[list[AnyPass], Field(min_length=1, max_length=8)]
+    """Compression methods, applied in this order."""
+    evaluation: Evaluation = Evaluation()
+    gates: Gates = Gates()
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seeds synthetic inputs and every other random choice."""
+    execution_provider: ExecutionProvider | None = None
+    """`cuda` runs calibration and evaluation on a GPU where onnxruntime offers one; left out, the
+    worker's own setting."""

@@ -1,0 +1,1 @@
+"""Runs one engine call in a fresh, limited child process."""
