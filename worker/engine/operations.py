@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.engine.passes.base import ExecutionProvider
 from worker.engine.report import Report
+from worker.engine.runtime import ExecutionProvider
 from worker.engine.spec import Spec
 
 ReportProgress = Callable[[str, float], None]
@@ -114,4 +114,6 @@ class CompressedModel(BaseModel):
     report: Report
 
 
-AnyRequest = Annotated[InspectModel | InspectDataset | CompressModel, Field(discriminator="operation")]
+AnyRequest = Annotated[
+    InspectModel | InspectDataset | CompressModel, Field(discriminator="operation")
+]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.engine.passes import AnyPass
-from worker.engine.passes.base import ExecutionProvider
+from worker.engine.runtime import ExecutionProvider
 
 
 class SpecPart(BaseModel):

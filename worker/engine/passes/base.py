@@ -4,14 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import onnx
 from pydantic import BaseModel, ConfigDict
 
+from worker.engine.runtime import ExecutionProvider
 from worker.engine.samples import SampleSource
-
-ExecutionProvider = Literal["cpu", "cuda"]
 
 
 class SkippedNode(BaseModel):
