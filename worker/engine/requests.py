@@ -1,0 +1,119 @@
+"""What the engine can be asked to do, and what it answers: paths and JSON in, JSON out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.engine.report import Report
+from worker.engine.runtime import ExecutionProvider
+from worker.engine.spec import Spec
+
+ReportProgress = Callable[[str, float], None]
+"""Takes a stage name and the whole operation's progress in [0, 1]."""
+
+
+class Request(BaseModel):
+    """A request to the engine; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TensorInfo(BaseModel):
+    """A graph input or output; a dimension is a size, a symbol or null where unknown."""
+
+    name: str
+    dtype: str
+    """numpy's name, such as `float32`; `string`, `sequence`, ... where there is none."""
+    shape: list[int | str | None] | None
+
+
+class ModelInfo(BaseModel):
+    """What an uploaded model is."""
+
+    opset: int
+    ir_version: int
+    inputs: list[TensorInfo]
+    outputs: list[TensorInfo]
+    op_counts: dict[str, int]
+    parameter_count: int
+    size_bytes: int
+    """Of the model and its external data, unpacked."""
+
+
+class ArrayInfo(BaseModel):
+    """One array of a dataset; null dimensions differ between samples."""
+
+    name: str
+    dtype: str
+    shape: list[int | None]
+    """Of one sample."""
+
+
+class DatasetInfo(BaseModel):
+    """What an uploaded dataset is."""
+
+    format: Literal["npz", "npz_archive", "images"]
+    sample_count: int
+    arrays: list[ArrayInfo]
+    has_labels: bool
+
+
+class UnpackLimits(Request):
+    """What an archive may unpack to."""
+
+    max_unpacked_bytes: int = 8 * 2**30
+    max_unpacked_ratio: float = 50.0
+
+
+class InspectModel(Request):
+    """Check an uploaded model (`.onnx`, or an archive with external data) and describe it."""
+
+    operation: Literal["inspect_model"] = "inspect_model"
+    model_path: Path
+    workdir: Path
+    limits: UnpackLimits = UnpackLimits()
+
+
+class InspectDataset(Request):
+    """Check an uploaded dataset, against a model where one is given, and describe it."""
+
+    operation: Literal["inspect_dataset"] = "inspect_dataset"
+    dataset_path: Path
+    workdir: Path
+    model_inputs: list[TensorInfo] | None = None
+    image_transform: str | None = None
+    """JSON of the transform, in place of the archive's `transform.json`."""
+    limits: UnpackLimits = UnpackLimits()
+
+
+class CompressModel(Request):
+    """Compress a model by its spec and measure the result.
+
+    Writes `artifact_folder/model.onnx`, or `model.zip` where the result needs external data.
+    """
+
+    operation: Literal["compress_model"] = "compress_model"
+    model_path: Path
+    calibration_path: Path | None = None
+    calibration_transform: str | None = None
+    evaluation_path: Path | None = None
+    evaluation_transform: str | None = None
+    spec: Spec
+    artifact_folder: Path
+    workdir: Path
+    default_execution_provider: ExecutionProvider = "cpu"
+    limits: UnpackLimits = UnpackLimits()
+
+
+class CompressedModel(BaseModel):
+    """The artifact's file name inside `artifact_folder`, and the report."""
+
+    artifact_name: Literal["model.onnx", "model.zip"]
+    report: Report
+
+
+AnyRequest = Annotated[
+    InspectModel | InspectDataset | CompressModel, Field(discriminator="operation")
+]
