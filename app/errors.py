@@ -1,13 +1,18 @@
 """The service's errors; one handler renders them as RFC 9457 problem details.
 
 AppError
-├── UnauthorizedError    401
-├── ForbiddenError       403
-├── NotFoundError        404
-├── ConflictError        409
-├── TooLargeError        413
-├── InvalidRequestError  422
-└── UnavailableError     503
+├── BadRequestError            400
+├── UnauthorizedError          401
+├── ForbiddenError             403
+├── NotFoundError              404
+├── NotAcceptableError         406
+├── ConflictError              409
+├── GoneError                  410
+├── TooLargeError              413
+├── UnsupportedMediaTypeError  415
+├── RangeNotSatisfiableError   416
+├── InvalidRequestError        422
+└── UnavailableError           503
 """
 
 from dataclasses import dataclass
@@ -41,6 +46,14 @@ class AppError(Exception):
         self.errors = errors or []
 
 
+class BadRequestError(AppError):
+    """The request is not well-formed: broken JSON, multipart, digest or header."""
+
+    status = 400
+    title = "Bad request"
+    default_code = "bad_request"
+
+
 class UnauthorizedError(AppError):
     """No key, or not a valid one: the same answer for unknown, wrong, expired and revoked."""
 
@@ -65,6 +78,14 @@ class NotFoundError(AppError):
     default_code = "not_found"
 
 
+class NotAcceptableError(AppError):
+    """The thing has no form that the caller accepts."""
+
+    status = 406
+    title = "Not acceptable"
+    default_code = "not_acceptable"
+
+
 class ConflictError(AppError):
     """The state of the thing forbids the call."""
 
@@ -73,12 +94,40 @@ class ConflictError(AppError):
     default_code = "conflict"
 
 
+class GoneError(AppError):
+    """The thing existed and was deleted."""
+
+    status = 410
+    title = "Gone"
+    default_code = "gone"
+
+
 class TooLargeError(AppError):
     """An upload is over a limit."""
 
     status = 413
     title = "Content too large"
     default_code = "too_large"
+
+
+class UnsupportedMediaTypeError(AppError):
+    """The body has a content type or encoding that the call does not take."""
+
+    status = 415
+    title = "Unsupported media type"
+    default_code = "unsupported_media_type"
+
+
+class RangeNotSatisfiableError(AppError):
+    """The asked byte range lies outside the file."""
+
+    status = 416
+    title = "Range not satisfiable"
+    default_code = "range_not_satisfiable"
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"the file has {size_bytes} bytes; ask for a range inside them")
+        self.size_bytes = size_bytes
 
 
 class InvalidRequestError(AppError):
