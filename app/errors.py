@@ -144,3 +144,9 @@ class UnavailableError(AppError):
     status = 503
     title = "Unavailable"
     default_code = "unavailable"
+
+
+class StorageError(UnavailableError):
+    """The storage cannot be reached, or refused or lost a file; trying again may help."""
+
+    default_code = "storage_unavailable"

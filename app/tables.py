@@ -27,8 +27,8 @@ class Base(DeclarativeBase):
     )
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy declares it as an instance attribute
         datetime: UtcDateTime,
-        JsonObject: JSON,
-        dict[str, str]: JSON,
+        JsonObject: JSON(none_as_null=True),
+        dict[str, str]: JSON(none_as_null=True),
         str: String(255),
     }
 
@@ -84,9 +84,10 @@ class JobRow(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     workspace: Mapped[str]
-    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
-    calibration_dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id"))
-    evaluation_dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id"))
+    model_id: Mapped[str] = mapped_column(index=True)
+    """No foreign key, nor on the datasets: a finished job outlives what it was made from."""
+    calibration_dataset_id: Mapped[str | None] = mapped_column(index=True)
+    evaluation_dataset_id: Mapped[str | None] = mapped_column(index=True)
     spec: Mapped[JsonObject]
     """With all defaults filled in."""
     labels: Mapped[dict[str, str]]
@@ -114,6 +115,8 @@ class JobRow(Base):
     """RFC 9457 problem details."""
 
     created_at: Mapped[datetime]
+    queued_at: Mapped[datetime]
+    """When it last entered the queue: by submission, retry or release."""
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
@@ -124,9 +127,7 @@ class ArtifactRow(Base):
 
     __tablename__ = "artifacts"
 
-    job_id: Mapped[str] = mapped_column(
-        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
-    )
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     kind: Mapped[ArtifactKind] = mapped_column(String(16), primary_key=True)
     file_name: Mapped[str]
     sha256: Mapped[str] = mapped_column(String(64))

@@ -1,0 +1,299 @@
+"""Jobs: reading them, and every move of their state.
+
+Each move is one UPDATE that names the states it leaves, so a move made twice does nothing the
+second time. Moves of a running attempt also name its token: a worker that lost its lease to
+another one can write nothing more.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select, update
+from sqlalchemy.orm import Session
+
+from app.db import UtcDateTime, database_now, new_id
+from app.errors import NotFoundError
+from app.repositories.pages import Page, read_page
+from app.tables import JobRow, JobState, JsonObject
+
+TERMINAL_STATES: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
+
+_NO_RESULT: Mapping[str, Any] = {
+    "stage": None,
+    "progress": 0.0,
+    "verdict": None,
+    "metrics": None,
+    "error": None,
+    "started_at": None,
+    "finished_at": None,
+    "expires_at": None,
+}
+_NO_LEASE: Mapping[str, Any] = {"token": None, "lease_expires_at": None, "next_send_at": None}
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What a submission says; `spec` has its defaults filled in."""
+
+    workspace: str
+    model_id: str
+    spec: JsonObject
+    calibration_dataset_id: str | None = None
+    evaluation_dataset_id: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs to list; None does not filter. `label` is a key and its value."""
+
+    state: JobState | None = None
+    model_id: str | None = None
+    label: tuple[str, str] | None = None
+    created_after: datetime | None = None
+
+
+def add(session: Session, new_job: NewJob, *, resend_seconds: float) -> JobRow:
+    """Add a queued job.
+
+    The caller sends it after its commit. The sweep sends it again after `resend_seconds`, or as
+    soon as it can where the caller, having failed, says so by `make_due`.
+    """
+    now = database_now(session)
+    row = JobRow(
+        id=new_id("job"),
+        workspace=new_job.workspace,
+        model_id=new_job.model_id,
+        calibration_dataset_id=new_job.calibration_dataset_id,
+        evaluation_dataset_id=new_job.evaluation_dataset_id,
+        spec=new_job.spec,
+        labels=new_job.labels,
+        state="queued",
+        progress=0.0,
+        attempt=0,
+        crashes=0,
+        sends=1,
+        next_send_at=now + timedelta(seconds=resend_seconds),
+        created_at=now,
+        queued_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def find(session: Session, workspace: str, job_id: str) -> JobRow | None:
+    """Return the workspace's job as the database has it now, or None."""
+    query = select(JobRow).where(JobRow.id == job_id, JobRow.workspace == workspace)
+    return session.scalars(query, execution_options={"populate_existing": True}).one_or_none()
+
+
+def get(session: Session, workspace: str, job_id: str) -> JobRow:
+    """Return the workspace's job.
+
+    Raises:
+        NotFoundError: there is no such job in the workspace.
+    """
+    row = find(session, workspace, job_id)
+    if row is None:
+        raise NotFoundError(f"no job {job_id!r}; `GET /v1/jobs` lists the jobs there are")
+    return row
+
+
+def list(  # noqa: A001 - the repositories' common verb, always called as `jobs.list`
+    session: Session, workspace: str, which: JobFilter, cursor: str | None = None, limit: int = 50
+) -> Page[JobRow]:
+    """Return a page of the workspace's jobs, newest first."""
+    query = select(JobRow).where(JobRow.workspace == workspace, *_conditions(which))
+    return read_page(session, query, JobRow.id, cursor=cursor, limit=limit)
+
+
+def is_model_in_use(session: Session, model_id: str) -> bool:
+    """Return whether a job that is not terminal needs the model."""
+    return _is_needed(session, JobRow.model_id == model_id)
+
+
+def is_dataset_in_use(session: Session, dataset_id: str) -> bool:
+    """Return whether a job that is not terminal needs the dataset."""
+    calibrates = JobRow.calibration_dataset_id == dataset_id
+    return _is_needed(session, or_(calibrates, JobRow.evaluation_dataset_id == dataset_id))
+
+
+def claim(
+    session: Session, job_id: str, *, lease_seconds: float, max_attempts: int
+) -> JobRow | None:
+    """Move a queued job, or a running one whose lease lapsed, to running; None: not claimable.
+
+    The returned row carries the new attempt's token.
+    """
+    now = database_now(session)
+    values = {
+        **_NO_RESULT,
+        "state": "running",
+        "token": uuid4().hex,
+        "lease_expires_at": now + timedelta(seconds=lease_seconds),
+        "attempt": JobRow.attempt + 1,
+        "sends": 0,
+        "next_send_at": None,
+        "started_at": func.coalesce(JobRow.started_at, literal(now, UtcDateTime())),
+    }
+    claimable = or_(JobRow.state == "queued", _is_running_lapsed(now))
+    return _move(session, values, JobRow.id == job_id, JobRow.attempt < max_attempts, claimable)
+
+
+def heartbeat(
+    session: Session,
+    job_id: str,
+    token: str,
+    *,
+    stage: str | None,
+    progress: float,
+    lease_seconds: float,
+) -> JobState | None:
+    """Extend the attempt's lease; return the job's state, or None when the attempt lost the job."""
+    lease = database_now(session) + timedelta(seconds=lease_seconds)
+    values = {"lease_expires_at": lease, "stage": stage, "progress": progress, "next_send_at": None}
+    row = _move(session, values, *_held(job_id, token, "running", "cancelling"))
+    return row.state if row else None
+
+
+def finish(
+    session: Session,
+    job_id: str,
+    token: str,
+    *,
+    verdict: JsonObject,
+    metrics: JsonObject,
+    retention: timedelta | None,
+) -> bool:
+    """Move a running job to succeeded; False when the attempt lost it or it is being cancelled.
+
+    Add the artifacts in the same transaction, and only when this returns True.
+    """
+    values = _ending(database_now(session), "succeeded", retention)
+    values |= {"verdict": verdict, "metrics": metrics, "progress": 1.0}
+    return _move(session, values, *_held(job_id, token, "running")) is not None
+
+
+def fail(
+    session: Session, job_id: str, token: str, *, error: JsonObject, retention: timedelta | None
+) -> bool:
+    """Move a running job to failed; False when the attempt lost it or it is being cancelled."""
+    values = _ending(database_now(session), "failed", retention) | {"error": error}
+    return _move(session, values, *_held(job_id, token, "running")) is not None
+
+
+def release(
+    session: Session, job_id: str, token: str, *, crashed: bool, delay_seconds: float = 0.0
+) -> bool:
+    """Put a running job back in the queue after a crash of its child or a fault around it.
+
+    The sweep sends it once `delay_seconds` have passed. False when the attempt lost the job or
+    it is being cancelled.
+    """
+    now = database_now(session)
+    values = {
+        **_NO_RESULT,
+        **_NO_LEASE,
+        "state": "queued",
+        "crashes": JobRow.crashes + int(crashed),
+        "sends": 0,
+        "next_send_at": now + timedelta(seconds=delay_seconds),
+        "queued_at": now,
+        "started_at": JobRow.started_at,
+    }
+    return _move(session, values, *_held(job_id, token, "running")) is not None
+
+
+def cancel(
+    session: Session, workspace: str, job_id: str, *, retention: timedelta | None
+) -> JobRow | None:
+    """Move a queued job to cancelled, a running one to cancelling; None in any other state."""
+    is_queued = JobRow.state == "queued"
+    ending = _ending(database_now(session), "cancelled", retention)
+    values = {
+        name: case((is_queued, literal(value, column.type)), else_=column)
+        for name, value in ending.items()
+        for column in (getattr(JobRow, name),)
+    }
+    values["state"] = case((is_queued, "cancelled"), else_="cancelling")
+    return _move(
+        session,
+        values,
+        JobRow.id == job_id,
+        JobRow.workspace == workspace,
+        JobRow.state.in_(("queued", "running")),
+    )
+
+
+def confirm_cancel(
+    session: Session, job_id: str, token: str, *, retention: timedelta | None
+) -> bool:
+    """Move a cancelling job to cancelled, its child being gone; False when it was lost."""
+    values = _ending(database_now(session), "cancelled", retention)
+    return _move(session, values, *_held(job_id, token, "cancelling")) is not None
+
+
+def retry(session: Session, workspace: str, job_id: str, *, resend_seconds: float) -> JobRow | None:
+    """Queue a failed or cancelled job afresh, to be sent as in `add`; None in any other state."""
+    now = database_now(session)
+    values = {
+        **_NO_RESULT,
+        **_NO_LEASE,
+        "state": "queued",
+        "attempt": 0,
+        "crashes": 0,
+        "sends": 1,
+        "next_send_at": now + timedelta(seconds=resend_seconds),
+        "queued_at": now,
+    }
+    return _move(
+        session,
+        values,
+        JobRow.id == job_id,
+        JobRow.workspace == workspace,
+        JobRow.state.in_(("failed", "cancelled")),
+    )
+
+
+def _conditions(which: JobFilter) -> Sequence[ColumnElement[bool]]:
+    conditions: Sequence[ColumnElement[bool]] = ()
+    if which.state is not None:
+        conditions = (*conditions, JobRow.state == which.state)
+    if which.model_id is not None:
+        conditions = (*conditions, JobRow.model_id == which.model_id)
+    if which.created_after is not None:
+        conditions = (*conditions, JobRow.created_at > which.created_after)
+    if which.label is not None:
+        key, value = which.label
+        conditions = (*conditions, JobRow.labels[key].as_string() == value)
+    return conditions
+
+
+def _is_needed(session: Session, condition: ColumnElement[bool]) -> bool:
+    query = select(JobRow.id).where(condition, JobRow.state.not_in(TERMINAL_STATES)).limit(1)
+    return session.scalar(query) is not None
+
+
+def _is_running_lapsed(now: datetime) -> ColumnElement[bool]:
+    return and_(JobRow.state == "running", JobRow.lease_expires_at < now)
+
+
+def _held(job_id: str, token: str, *states: JobState) -> Sequence[ColumnElement[bool]]:
+    return (JobRow.id == job_id, JobRow.token == token, JobRow.state.in_(states))
+
+
+def _ending(now: datetime, state: JobState, retention: timedelta | None) -> dict[str, Any]:
+    expires_at = None if retention is None else now + retention
+    return {**_NO_LEASE, "state": state, "finished_at": now, "expires_at": expires_at}
+
+
+def _move(
+    session: Session, values: Mapping[str, Any], *conditions: ColumnElement[bool]
+) -> JobRow | None:
+    statement = update(JobRow).where(*conditions).values(dict(values)).returning(JobRow)
+    options = {"synchronize_session": False, "populate_existing": True}
+    return session.scalars(statement, execution_options=options).one_or_none()
