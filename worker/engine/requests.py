@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,10 +14,23 @@ ReportProgress = Callable[[str, float], None]
 """Takes a stage name and the whole operation's progress in [0, 1]."""
 
 
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
 class Request(BaseModel):
     """A request to the engine; unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Operation(Request, Generic[Answer]):
+    """A request with an answer.
+
+    The sandbox lets the operation read its `*_path` fields and write in `workdir` and its
+    `*_folder` fields, and nothing else.
+    """
+
+    answer_type: ClassVar[type[BaseModel]]
 
 
 class TensorInfo(BaseModel):
@@ -60,6 +73,13 @@ class DatasetInfo(BaseModel):
     has_labels: bool
 
 
+class CompressedModel(BaseModel):
+    """The artifact's file name inside `artifact_folder`, and the report."""
+
+    artifact_name: Literal["model.onnx", "model.zip"]
+    report: Report
+
+
 class UnpackLimits(Request):
     """What an archive may unpack to."""
 
@@ -67,8 +87,10 @@ class UnpackLimits(Request):
     max_unpacked_ratio: float = 50.0
 
 
-class InspectModel(Request):
+class InspectModel(Operation[ModelInfo]):
     """Check an uploaded model (`.onnx`, or an archive with external data) and describe it."""
+
+    answer_type = ModelInfo
 
     operation: Literal["inspect_model"] = "inspect_model"
     model_path: Path
@@ -76,8 +98,10 @@ class InspectModel(Request):
     limits: UnpackLimits = UnpackLimits()
 
 
-class InspectDataset(Request):
+class InspectDataset(Operation[DatasetInfo]):
     """Check an uploaded dataset, against a model where one is given, and describe it."""
+
+    answer_type = DatasetInfo
 
     operation: Literal["inspect_dataset"] = "inspect_dataset"
     dataset_path: Path
@@ -88,11 +112,13 @@ class InspectDataset(Request):
     limits: UnpackLimits = UnpackLimits()
 
 
-class CompressModel(Request):
+class CompressModel(Operation[CompressedModel]):
     """Compress a model by its spec and measure the result.
 
     Writes `artifact_folder/model.onnx`, or `model.zip` where the result needs external data.
     """
+
+    answer_type = CompressedModel
 
     operation: Literal["compress_model"] = "compress_model"
     model_path: Path
@@ -105,13 +131,6 @@ class CompressModel(Request):
     workdir: Path
     default_execution_provider: ExecutionProvider = "cpu"
     limits: UnpackLimits = UnpackLimits()
-
-
-class CompressedModel(BaseModel):
-    """The artifact's file name inside `artifact_folder`, and the report."""
-
-    artifact_name: Literal["model.onnx", "model.zip"]
-    report: Report
 
 
 AnyRequest = Annotated[
