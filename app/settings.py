@@ -85,3 +85,7 @@ class Settings(BaseSettings):
     def retention(self) -> timedelta | None:
         """How long finished work is kept; None for ever."""
         return None if self.retention_days is None else timedelta(days=self.retention_days)
+
+    def memory_limit_bytes(self, model_bytes: int) -> int:
+        """Return the memory that work on a model of this unpacked size may use."""
+        return int(self.memory_limit_factor * model_bytes) + self.memory_limit_base_bytes
