@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """How often a worker extends its lease and looks for a cancellation."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 5
     """How often a worker looks for unsent, lapsed and expired rows."""
+    shutdown_seconds: Annotated[float, Field(ge=0)] = 20
+    """How long a stopping worker lets its job finish before it hands the job back."""
     resend_seconds: Annotated[float, Field(gt=0)] = 30
     """A queued job is sent again after this long, then after twice as long, up to an hour."""
     max_crashes: Annotated[int, Field(gt=0)] = 3
