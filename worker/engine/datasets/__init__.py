@@ -1,0 +1,1 @@
+"""Datasets: how uploaded samples are read, checked against a model, and split."""

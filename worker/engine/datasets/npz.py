@@ -1,0 +1,179 @@
+"""`.npz` files, read row by row: memory does not grow with the number of rows."""
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from worker.engine.datasets.archive import member_names, reading
+from worker.engine.datasets.rows import LABELS, Row
+from worker.engine.errors import InvalidDatasetError
+from worker.engine.requests import ArrayInfo, DatasetInfo
+from worker.engine.samples import Array
+
+SUFFIX = ".npy"
+MAX_FORTRAN_BYTES = 64 * 2**20
+"""Columns cannot be streamed as rows: a larger array in Fortran order is refused."""
+PLAIN_KINDS = "biufcSU"
+
+
+@dataclass(frozen=True)
+class ArrayHeader:
+    """What a `.npy` member holds, and where its data begins."""
+
+    name: str
+    dtype: np.dtype[np.generic]
+    shape: tuple[int, ...]
+    fortran_order: bool
+    offset: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the array's data."""
+        return prod(self.shape) * self.dtype.itemsize
+
+    def describe(self, shape: list[int | None]) -> ArrayInfo:
+        """Return the array's description with the shape of one sample."""
+        return ArrayInfo(name=self.name, dtype=dtype_name(self.dtype), shape=shape)
+
+
+class NpzFile:
+    """The arrays of one `.npz` file by name; pickled objects are never loaded."""
+
+    def __init__(self, archive: zipfile.ZipFile, label: str) -> None:
+        self._archive = archive
+        self._label = label
+        names = [name.removesuffix(SUFFIX) for name in member_names(archive)]
+        self.headers = {name: self._read_header(name) for name in names}
+
+    def rows(self, name: str) -> Iterator[Array]:
+        """Yield the entries of an array's first axis, in order."""
+        header = self.headers[name]
+        if header.fortran_order:
+            yield from self.array(name)
+            return
+        shape = header.shape[1:]
+        size = prod(shape) * header.dtype.itemsize
+        with self._open(name) as member:
+            member.read(header.offset)
+            for _ in range(header.shape[0]):
+                with reading(self._words(name)):
+                    data = _read_exactly(member, size)
+                yield native(np.frombuffer(data, header.dtype).reshape(shape))
+
+    def array(self, name: str) -> Array:
+        """Return an array whole."""
+        header = self.headers[name]
+        with self._open(name) as member, reading(self._words(name)):
+            member.read(header.offset)
+            data = np.frombuffer(_read_exactly(member, header.size_bytes), header.dtype)
+        order: str = "F" if header.fortran_order else "C"
+        return native(np.ascontiguousarray(_reshaped(data, header.shape, order)))
+
+    def _read_header(self, name: str) -> ArrayHeader:
+        words = self._words(name)
+        with self._open(name) as member, reading(words):
+            version = np.lib.format.read_magic(member)
+            read = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }.get(version)
+            if read is None:
+                raise InvalidDatasetError(f"{words} is of .npy version {version}; use plain arrays")
+            shape, fortran_order, dtype = read(member)
+            header = ArrayHeader(name, dtype, shape, fortran_order, member.tell())
+        _check_header(header, words)
+        held = self._archive.getinfo(name + SUFFIX).file_size - header.offset
+        if held != header.size_bytes:
+            raise InvalidDatasetError(
+                f"{words} holds {held} bytes where its header promises {header.size_bytes}"
+            )
+        return header
+
+    def _open(self, name: str) -> IO[bytes]:
+        with reading(self._words(name)):
+            return self._archive.open(name + SUFFIX)
+
+    def _words(self, name: str) -> str:
+        return f'array "{name}" of {self._label}'
+
+
+class NpzDataset:
+    """A `.npz` whose arrays' first axis counts the samples."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._file = NpzFile(archive, "the dataset")
+        headers = self._file.headers
+        scalars = [name for name, header in headers.items() if not header.shape]
+        if scalars:
+            raise InvalidDatasetError(
+                f'array "{scalars[0]}" is a scalar, and the first axis of an array counts the'
+                " samples: repeat it for each sample"
+            )
+        counts = {name: header.shape[0] for name, header in headers.items()}
+        if len(set(counts.values())) > 1:
+            listed = ", ".join(f'"{name}" {count}' for name, count in counts.items())
+            raise InvalidDatasetError(
+                f"the arrays have different numbers of samples on their first axis: {listed}"
+            )
+        self.info = DatasetInfo(
+            format="npz",
+            sample_count=next(iter(counts.values()), 0),
+            arrays=[
+                header.describe(list(header.shape[1:]))
+                for name, header in headers.items()
+                if name != LABELS
+            ],
+            has_labels=LABELS in headers,
+        )
+
+    def rows(self) -> Iterator[Row]:
+        """Yield each sample's arrays, without the sample axis."""
+        readers = {name: self._file.rows(name) for name in self._file.headers}
+        for index in range(self.info.sample_count):
+            arrays = {name: next(reader) for name, reader in readers.items()}
+            yield Row(f"sample {index}", arrays, arrays.pop(LABELS, None))
+
+
+def dtype_name(dtype: np.dtype[np.generic]) -> str:
+    """Return numpy's name of a dtype; `string` for text of any length."""
+    return "string" if dtype.kind in "SU" else dtype.newbyteorder("=").name
+
+
+def native(array: Array) -> Array:
+    """Return an array as onnxruntime takes it: native byte order, text as objects."""
+    if array.dtype.kind == "S":
+        return np.char.decode(array.astype(np.bytes_), "utf-8").astype(object)
+    if array.dtype.kind == "U":
+        return array.astype(object)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _check_header(header: ArrayHeader, words: str) -> None:
+    if header.dtype.hasobject or header.dtype.kind not in PLAIN_KINDS or header.dtype.names:
+        raise InvalidDatasetError(
+            f"{words} has the dtype {header.dtype}; only plain numbers, booleans and text"
+            " can be read: convert it with astype before saving"
+        )
+    if min(header.shape, default=0) < 0:
+        raise InvalidDatasetError(f"{words} has the impossible shape {header.shape}")
+    if header.fortran_order and header.size_bytes > MAX_FORTRAN_BYTES:
+        raise InvalidDatasetError(
+            f"{words} is stored in Fortran order, which cannot be read row by row:"
+            " save numpy.ascontiguousarray(array)"
+        )
+
+
+def _read_exactly(member: IO[bytes], size: int) -> bytes:
+    data = member.read(size)
+    if len(data) != size:
+        raise EOFError("it ends too early")
+    return data
+
+
+def _reshaped(data: Array, shape: tuple[int, ...], order: str) -> npt.NDArray[np.generic]:
+    return data.reshape(shape[::-1]).T if order == "F" else data.reshape(shape)

@@ -1,0 +1,61 @@
+"""What every stored dataset is: a description, and rows in a fixed order."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from worker.engine.errors import InvalidDatasetError
+from worker.engine.requests import DatasetInfo
+from worker.engine.samples import Array, Feeds
+
+LABELS = "labels"
+"""The reserved name of the array that holds the labels."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stored sample, as it lies in the dataset; `name` is how errors call it."""
+
+    name: str
+    arrays: Feeds
+    labels: Array | None = None
+
+
+class Dataset(Protocol):
+    """An uploaded dataset, not yet fitted to a model."""
+
+    @property
+    def info(self) -> DatasetInfo:
+        """What it holds, known without reading all of it."""
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the samples in a fixed order; each call starts again."""
+
+
+def checked_rows(dataset: Dataset) -> Iterator[Row]:
+    """Yield a dataset's rows, each looked at for empty arrays and NaN.
+
+    Raises:
+        InvalidDatasetError: a row is malformed; the message names it.
+    """
+    if dataset.info.sample_count == 0:
+        raise InvalidDatasetError("the dataset has no samples")
+    for row in dataset.rows():
+        for name, array in row.arrays.items():
+            if array.size == 0:
+                raise InvalidDatasetError(
+                    f'"{name}" of {row.name} has the shape {array.shape} and holds no values'
+                )
+            _refuse_nan(name, array, row)
+        if row.labels is not None:
+            _refuse_nan(LABELS, row.labels, row)
+        yield row
+
+
+def _refuse_nan(name: str, array: Array, row: Row) -> None:
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise InvalidDatasetError(
+            f'"{name}" of {row.name} has {int(np.isnan(array).sum())} values that are not a number'
+        )
