@@ -1,0 +1,103 @@
+"""The queue: Celery on Valkey or Redis; a message is only a doorbell, the job row is the truth."""
+
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from app.errors import UnavailableError
+from app.settings import Settings
+
+QUEUE_NAME = "onnxpress"
+RUN_JOB = "onnxpress.run_job"
+KEY_PREFIX = "onnxpress:"
+"""Keeps other applications on the same server, and their visibility timeout, off our messages."""
+
+_SHORTEST_VISIBILITY_TIMEOUT_SECONDS = 86_400
+_SEND_TIMEOUT_SECONDS = 0.8
+
+
+def celery_settings(settings: Settings) -> dict[str, Any]:
+    """Return the Celery settings that API and worker share.
+
+    A message is acknowledged after its job, and requeued at once when a worker process dies.
+    What is lost all the same (a whole host, a broker) the sweep sends again, so the visibility
+    timeout is long: one shorter than the longest job would run that job twice.
+
+    Raises:
+        UnavailableError: no broker is configured.
+    """
+    if settings.redis_url is None:
+        raise UnavailableError(
+            "no broker: set ONNXPRESS_REDIS_URL, or use `onnxpress up`, which starts one"
+        )
+    longest_job = int(settings.job_time_limit_seconds)
+    return {
+        "broker_url": settings.redis_url,
+        "broker_transport_options": _transport_options(settings.redis_url, longest_job),
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "task_default_queue": QUEUE_NAME,
+        "task_ignore_result": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_acks_on_failure_or_timeout": True,
+        "task_soft_time_limit": longest_job + 60,
+        "task_time_limit": longest_job + 120,
+        "worker_concurrency": settings.worker_concurrency,
+        "worker_prefetch_multiplier": 1,
+        # On Redis, cancelling costs a whole visibility timeout before the job may run again.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_soft_shutdown_timeout": settings.shutdown_seconds,
+        "worker_max_tasks_per_child": 20,
+        "worker_max_memory_per_child": 400_000,
+        "worker_send_task_events": False,
+        "worker_hijack_root_logger": False,
+    }
+
+
+class Queue:
+    """Sends jobs to the workers, by the task's name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._app = Celery("onnxpress", set_as_current=False)
+        self._app.conf.update(celery_settings(settings))
+        # Here a call of the API waits; the worker's own connection may be more patient.
+        self._app.conf.broker_transport_options |= {
+            "socket_timeout": _SEND_TIMEOUT_SECONDS,
+            "socket_connect_timeout": _SEND_TIMEOUT_SECONDS,
+        }
+
+    def send_job(self, job_id: str) -> bool:
+        """Send a job; False when the broker does not answer within two seconds."""
+        try:
+            self._app.send_task(RUN_JOB, args=(job_id,), retry=False)
+        except (OperationalError, RedisError, OSError):
+            return False
+        return True
+
+    def ping(self) -> bool:
+        """Return whether the broker answers within two seconds."""
+        try:
+            with self._app.connection_for_write() as connection:
+                connection.connect()
+        except (OperationalError, RedisError, OSError):
+            return False
+        return True
+
+
+def _transport_options(redis_url: str, longest_job_seconds: int) -> dict[str, Any]:
+    """Return kombu's options; the default restore sweep looks only every hundred seconds."""
+    options: dict[str, Any] = {
+        "global_keyprefix": KEY_PREFIX,
+        "visibility_timeout": max(_SHORTEST_VISIBILITY_TIMEOUT_SECONDS, longest_job_seconds + 3600),
+        "unacked_restore_interval": 10,
+        "unacked_restore_throttle": 1,
+    }
+    if not redis_url.startswith("redis+socket"):
+        # Without these a publish on a half-open TCP connection waits for ever.
+        options |= {"socket_timeout": 30, "socket_connect_timeout": 5, "health_check_interval": 25}
+    return options
