@@ -1,0 +1,149 @@
+"""The parent's side of one call: it listens to the child, keeps time, and says why it ended."""
+
+import json
+import os
+import selectors
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from worker.sandbox.errors import ChildFailedError, StoppedError
+from worker.sandbox.limits import GIB, Limits, resident_bytes
+from worker.sandbox.spawner import Child
+
+OnProgress = Callable[[str, float], None]
+ShouldStop = Callable[[], bool]
+
+TICK_SECONDS = 0.1
+MAX_EVENT_BYTES = 256 * 2**20
+MAX_TAIL_BYTES = 16 * 2**10
+TIME_SIGNALS = (signal.SIGALRM, signal.SIGXCPU)
+MEMORY_WORDS = ("bad_alloc", "MemoryError", "Failed to allocate", "Cannot allocate memory")
+
+
+class Conversation:
+    """One call's events, output and limits."""
+
+    def __init__(
+        self,
+        child: Child,
+        limits: Limits,
+        on_progress: OnProgress | None,
+        should_stop: ShouldStop | None,
+    ) -> None:
+        self._child = child
+        self._limits = limits
+        self._on_progress = on_progress
+        self._should_stop = should_stop
+        self._deadline = time.monotonic() + limits.wall_seconds
+        self._buffer = bytearray()
+        self._output = b""
+        self._operation: str | None = None
+        self.stage = "starting"
+
+    @property
+    def tail(self) -> str:
+        """The end of what the child's libraries printed."""
+        return self._output.decode(errors="replace")
+
+    def last_event(self) -> dict[str, Any] | None:
+        """Listen until the child answers or ends (None).
+
+        Raises:
+            ChildFailedError: it went over the wall time, or CUDA's watched memory.
+            StoppedError: the caller wants no answer any more.
+        """
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._child.events, selectors.EVENT_READ)
+            selector.register(self._child.output, selectors.EVENT_READ)
+            while True:
+                self._check_limits()
+                for key, _ in selector.select(TICK_SECONDS):
+                    chunk = os.read(key.fd, 2**16)
+                    if key.fd == self._child.output:
+                        self._output = (self._output + chunk)[-MAX_TAIL_BYTES:]
+                        if not chunk:
+                            selector.unregister(key.fd)
+                    elif not chunk:
+                        self._read_rest_of_output()
+                        return None
+                    elif (event := self._take(chunk)) is not None:
+                        return event
+
+    def failure(self, status: int) -> ChildFailedError:
+        """Return why a child that ended without an answer did so, by its exit status."""
+        ending = signal.Signals(-status) if status < 0 else None
+        if ending in TIME_SIGNALS:
+            return self._out_of_time(self._limits.operation_seconds)
+        if any(word in self.tail for word in MEMORY_WORDS):
+            return self.out_of_memory()
+        if ending is signal.SIGKILL:
+            message = (
+                f"the process was killed while {self._activity}, by an operator or because the "
+                "machine ran out of memory; retry the job, or give the machine more memory"
+            )
+            return ChildFailedError(message, code="crashed", was_killed=True)
+        how = f"with {ending.name}" if ending else f"with status {status}"
+        message = (
+            f"the runtime crashed {how} while {self._activity}; the model or its data make "
+            "onnxruntime fail, so try another method, other data or a re-export of the model"
+        )
+        return ChildFailedError(message, code="crashed")
+
+    def out_of_memory(self) -> ChildFailedError:
+        """Return the error of a child that needed more memory than its limit."""
+        message = (
+            f"{self._activity} needs more than the {self._limits.memory_bytes / GIB:.1f} GiB of "
+            "memory allowed; use a smaller model or batch, or raise "
+            "ONNXPRESS_MEMORY_LIMIT_FACTOR or ONNXPRESS_MEMORY_LIMIT_BASE_BYTES"
+        )
+        return ChildFailedError(message, code="out_of_memory")
+
+    @property
+    def _activity(self) -> str:
+        return f"{self._operation} ({self.stage})" if self._operation else self.stage
+
+    def _out_of_time(self, seconds: float) -> ChildFailedError:
+        is_whole = seconds == self._limits.wall_seconds
+        setting = "JOB_TIME_LIMIT_SECONDS" if is_whole else "OPERATION_TIME_LIMIT_SECONDS"
+        message = (
+            f"{self._activity} was stopped after {seconds:g} seconds; use a smaller model or fewer "
+            f"samples, or raise ONNXPRESS_{setting}"
+        )
+        return ChildFailedError(message, code="time_limit")
+
+    def _check_limits(self) -> None:
+        if self._should_stop is not None and self._should_stop():
+            raise StoppedError
+        if time.monotonic() > self._deadline:
+            raise self._out_of_time(self._limits.wall_seconds)
+        if self._limits.uses_cuda and resident_bytes(self._child.pid) > self._limits.memory_bytes:
+            raise self.out_of_memory()
+
+    def _take(self, chunk: bytes) -> dict[str, Any] | None:
+        """Take in a part of the events; return the last event once it is complete."""
+        self._buffer += chunk
+        if len(self._buffer) > MAX_EVENT_BYTES:
+            raise ChildFailedError("the answer is too long", code="crashed")
+        if b"\n" not in chunk:
+            return None
+        *lines, self._buffer = self._buffer.split(b"\n")
+        for line in lines:
+            event: dict[str, Any] = json.loads(line)
+            if "progress" not in event:
+                return event
+            progress = event["progress"]
+            self.stage, self._operation = progress["stage"], progress["operation"]
+            if self._on_progress is not None:
+                self._on_progress(self.stage, progress["progress"])
+        return None
+
+    def _read_rest_of_output(self) -> None:
+        """Take what a dead child left in its output pipe, without waiting for anyone else."""
+        os.set_blocking(self._child.output, False)
+        try:
+            while chunk := os.read(self._child.output, 2**16):
+                self._output = (self._output + chunk)[-MAX_TAIL_BYTES:]
+        except BlockingIOError:
+            pass

@@ -1,0 +1,21 @@
+"""What a sandboxed call may raise besides the engine's own errors."""
+
+from typing import Literal
+
+FailureCode = Literal["out_of_memory", "time_limit", "crashed", "internal_error"]
+
+
+class ChildFailedError(Exception):
+    """The child ended without an answer; the message says what to change.
+
+    `was_killed` means that the signal came from outside, so the request may not be to blame.
+    """
+
+    def __init__(self, message: str, *, code: FailureCode, was_killed: bool = False) -> None:
+        super().__init__(message)
+        self.code: FailureCode = code
+        self.was_killed = was_killed
+
+
+class StoppedError(Exception):
+    """The caller's `should_stop` became true; the child is gone."""
