@@ -1,10 +1,14 @@
 """The queue: Celery on Valkey or Redis; a message is only a doorbell, the job row is the truth."""
 
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from app.errors import UnavailableError
 from app.settings import Settings
@@ -15,7 +19,7 @@ KEY_PREFIX = "onnxpress:"
 """Keeps other applications on the same server, and their visibility timeout, off our messages."""
 
 _SHORTEST_VISIBILITY_TIMEOUT_SECONDS = 86_400
-_SEND_TIMEOUT_SECONDS = 0.8
+_ANSWER_SECONDS = 0.8
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
@@ -26,11 +30,15 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     timeout is long: one shorter than the longest job would run that job twice.
 
     Raises:
-        UnavailableError: no broker is configured.
+        UnavailableError: no broker is configured, or one of an unknown kind.
     """
     if settings.redis_url is None:
         raise UnavailableError(
             "no broker: set ONNXPRESS_REDIS_URL, or use `onnxpress up`, which starts one"
+        )
+    if urlsplit(settings.redis_url).scheme not in {"redis", "rediss", "redis+socket"}:
+        raise UnavailableError(
+            "ONNXPRESS_REDIS_URL must start with `redis://`, `rediss://` or `redis+socket://`"
         )
     longest_job = int(settings.job_time_limit_seconds)
     return {
@@ -63,16 +71,27 @@ class Queue:
     """Sends jobs to the workers, by the task's name."""
 
     def __init__(self, settings: Settings) -> None:
-        self._app = Celery("onnxpress", set_as_current=False)
-        self._app.conf.update(celery_settings(settings))
-        # Here a call of the API waits; the worker's own connection may be more patient.
-        self._app.conf.broker_transport_options |= {
-            "socket_timeout": _SEND_TIMEOUT_SECONDS,
-            "socket_connect_timeout": _SEND_TIMEOUT_SECONDS,
+        options = celery_settings(settings)
+        # A call of the API waits here, so it fails early; the worker's connection is patient.
+        options["broker_transport_options"] |= {
+            "max_retries": 0,
+            "socket_timeout": _ANSWER_SECONDS,
+            "socket_connect_timeout": _ANSWER_SECONDS,
         }
+        self._app = Celery("onnxpress", set_as_current=False)
+        self._app.conf.update(options)
+        # Celery's own connections try four times, with pauses; this one tells sooner.
+        self._client = Redis.from_url(
+            _client_url(options["broker_url"]),
+            socket_timeout=_ANSWER_SECONDS,
+            socket_connect_timeout=_ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 1),
+        )
 
     def send_job(self, job_id: str) -> bool:
         """Send a job; False when the broker does not answer within two seconds."""
+        if not self.ping():
+            return False
         try:
             self._app.send_task(RUN_JOB, args=(job_id,), retry=False)
         except (OperationalError, RedisError, OSError):
@@ -82,11 +101,23 @@ class Queue:
     def ping(self) -> bool:
         """Return whether the broker answers within two seconds."""
         try:
-            with self._app.connection_for_write() as connection:
-                connection.connect()
-        except (OperationalError, RedisError, OSError):
+            return bool(self._client.ping())
+        except (RedisError, OSError):
             return False
-        return True
+
+    def close(self) -> None:
+        """Close the connections to the broker."""
+        self._client.close()
+        self._app.close()
+
+
+def _client_url(broker_url: str) -> str:
+    """Return kombu's broker URL as redis-py spells it; they differ on sockets only."""
+    parts = urlsplit(broker_url)
+    if parts.scheme != "redis+socket":
+        return broker_url
+    database = parse_qs(parts.query).get("virtual_host", ["0"])[0]
+    return f"unix://{parts.netloc}{parts.path}?db={database}"
 
 
 def _transport_options(redis_url: str, longest_job_seconds: int) -> dict[str, Any]:
