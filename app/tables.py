@@ -29,7 +29,6 @@ class Base(DeclarativeBase):
         datetime: UtcDateTime,
         JsonObject: JSON(none_as_null=True),
         dict[str, str]: JSON(none_as_null=True),
-        str: String(255),
     }
 
 

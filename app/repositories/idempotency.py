@@ -1,0 +1,66 @@
+"""Idempotency keys: which request each was first used for, and the job that came of it."""
+
+from datetime import timedelta
+
+from sqlalchemy import delete, insert, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.db import database_now
+from app.tables import IdempotencyRow
+
+
+def reserve(
+    session: Session, workspace: str, key: str, *, request_sha256: str, lifetime: timedelta
+) -> IdempotencyRow | None:
+    """Reserve a key for a request and return None, or return the row of its earlier use.
+
+    An earlier use that is older than the lifetime is forgotten. The earlier row's `job_id` is
+    None while that request still runs.
+    """
+    now = database_now(session)
+    is_same = (IdempotencyRow.workspace == workspace, IdempotencyRow.key == key)
+    session.execute(
+        delete(IdempotencyRow).where(*is_same, IdempotencyRow.created_at < now - lifetime),
+        execution_options={"synchronize_session": False},
+    )
+    try:
+        with session.begin_nested():
+            session.execute(
+                insert(IdempotencyRow).values(
+                    workspace=workspace, key=key, request_sha256=request_sha256, created_at=now
+                )
+            )
+    except IntegrityError:
+        return session.get(IdempotencyRow, (workspace, key), populate_existing=True)
+    return None
+
+
+def complete(session: Session, workspace: str, key: str, job_id: str) -> None:
+    """Note the job that came of the key's request, in the transaction that adds the job."""
+    is_same = (IdempotencyRow.workspace == workspace, IdempotencyRow.key == key)
+    session.execute(
+        update(IdempotencyRow).where(*is_same).values(job_id=job_id),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def release(session: Session, workspace: str, key: str) -> None:
+    """Forget a key whose request was refused, so that it can be used again once mended."""
+    session.execute(
+        delete(IdempotencyRow).where(
+            IdempotencyRow.workspace == workspace,
+            IdempotencyRow.key == key,
+            IdempotencyRow.job_id.is_(None),
+        ),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def delete_older(session: Session, lifetime: timedelta) -> None:
+    """Forget the keys older than the lifetime."""
+    limit = database_now(session) - lifetime
+    session.execute(
+        delete(IdempotencyRow).where(IdempotencyRow.created_at < limit),
+        execution_options={"synchronize_session": False},
+    )
