@@ -31,20 +31,26 @@ class OutputFidelity(ReportPart):
     """How far one graph output moved, compressed against original.
 
     `sqnr_db` pools all samples: 10 log10(sum(ref²) / sum((ref - out)²)); null means equal answers.
+    An output that is not floating point (class numbers, text, masks) has an `agreement` instead,
+    and its other figures are null.
     """
 
     output: str
     data: DataOrigin
     samples: int
-    sqnr_db: float | None
-    worst_sample_sqnr_db: float | None
+    sqnr_db: float | None = None
+    worst_sample_sqnr_db: float | None = None
     worst_sample: int
-    cosine: float
-    max_abs_error: float
-    argmax_agreement: float | None
+    cosine: float | None = None
+    max_abs_error: float | None = None
+    argmax_agreement: float | None = None
     """Share of equal argmax over the last axis; null where the output has no such axis."""
-    non_finite: int
+    agreement: float | None = None
+    """Share of equal values; null for floating point."""
+    non_finite: int = 0
     """Values that are NaN or infinite in the compressed output only."""
+    shape_mismatches: int = 0
+    """Samples for which the output changed its shape; missing values count as zeros."""
 
 
 class Score(ReportPart):

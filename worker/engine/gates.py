@@ -1,0 +1,142 @@
+"""Gates: what was measured held against its limit, and the verdict in one sentence."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from worker.engine.report import GateResult, Latency, ModelMeasures, OutputFidelity, Score, Verdict
+from worker.engine.samples import DataOrigin
+from worker.engine.spec import Gates
+
+EQUAL_DB = 200.0
+"""Stands for the infinite SQNR of equal answers."""
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What gates are held against; `data` is where the evaluation samples come from."""
+
+    before: ModelMeasures
+    after: ModelMeasures
+    fidelity: Sequence[OutputFidelity]
+    accuracy: Sequence[Score]
+    latency: Latency | None
+    data: DataOrigin
+
+    @property
+    def size_ratio(self) -> float:
+        """Compressed over original file size."""
+        return self.after.size_bytes / self.before.size_bytes
+
+    @property
+    def latency_ratio(self) -> float | None:
+        """Compressed over original latency."""
+        return None if self.latency is None else self.latency.ratio
+
+    @property
+    def accuracy_drop(self) -> float | None:
+        """The largest loss of a score where more is better."""
+        drops = [score.before - score.after for score in self.accuracy if score.larger_is_better]
+        return max(drops, default=None)
+
+    def worst(self, figure: Callable[[OutputFidelity], float | None]) -> float | None:
+        """Return the least value of a fidelity figure over the outputs that have it."""
+        values = [value for output in self.fidelity if (value := figure(output)) is not None]
+        return min(values, default=None)
+
+
+def sqnr_of(output: OutputFidelity) -> float | None:
+    """Return an output's SQNR, a finite number also for equal answers; None where it has none."""
+    if output.agreement is not None:
+        return None
+    return EQUAL_DB if output.sqnr_db is None else output.sqnr_db
+
+
+def judge(gates: Gates, measured: Measurements, warnings: list[str]) -> Verdict:
+    """Return the verdict: each gate that is set, and one sentence for people."""
+    data = measured.data
+    checks = [
+        _at_most("max_size_ratio", gates.max_size_ratio, measured.size_ratio, "file"),
+        _at_least("min_sqnr_db", gates.min_sqnr_db, measured.worst(sqnr_of), data),
+        _at_least("min_cosine", gates.min_cosine, measured.worst(lambda o: o.cosine), data),
+        _at_least(
+            "min_argmax_agreement",
+            gates.min_argmax_agreement,
+            measured.worst(lambda output: output.argmax_agreement),
+            data,
+        ),
+        _at_most("max_accuracy_drop", gates.max_accuracy_drop, measured.accuracy_drop, data),
+        _at_most("max_latency_ratio", gates.max_latency_ratio, measured.latency_ratio, data),
+    ]
+    results = [result for result in checks if result is not None]
+    return Verdict(
+        passed=all(result.passed for result in results),
+        summary=_summary(results, measured),
+        gates=results,
+        warnings=warnings,
+    )
+
+
+def _at_most(
+    gate: str, limit: float | None, value: float | None, data: DataOrigin | Literal["file"]
+) -> GateResult | None:
+    if limit is None:
+        return None
+    return _result(gate, limit, value, data, value is not None and value <= limit)
+
+
+def _at_least(
+    gate: str, limit: float | None, value: float | None, data: DataOrigin
+) -> GateResult | None:
+    if limit is None:
+        return None
+    return _result(gate, limit, value, data, value is not None and value >= limit)
+
+
+def _result(
+    gate: str,
+    limit: float,
+    value: float | None,
+    data: DataOrigin | Literal["file"],
+    passed: bool,
+) -> GateResult:
+    if value is None:
+        reason = "needs labels" if gate == "max_accuracy_drop" else "was not measured on this model"
+        detail = f"{gate} {reason}"
+    else:
+        detail = f"{value:.4g} is {'within' if passed else 'outside'} the limit of {limit:g}"
+    return GateResult(
+        gate=gate, limit=limit, measured=value, passed=passed, data=data, detail=detail
+    )
+
+
+def _summary(results: Sequence[GateResult], measured: Measurements) -> str:
+    missed = [result.gate for result in results if not result.passed]
+    if not results:
+        opening = "No gates were set"
+    elif missed:
+        opening = f"Missed {len(missed)} of {len(results)} gates ({', '.join(missed)})"
+    else:
+        opening = "The only gate holds" if len(results) == 1 else f"All {len(results)} gates hold"
+    return f"{opening}: {', '.join(_findings(measured))}."
+
+
+def _findings(measured: Measurements) -> list[str]:
+    findings = [_compared(1 / measured.size_ratio, "smaller", "larger")]
+    if measured.latency_ratio is not None:
+        findings.append(_compared(1 / measured.latency_ratio, "faster", "slower"))
+    sqnr = measured.worst(sqnr_of)
+    if sqnr is not None:
+        answers = "equal answers" if sqnr == EQUAL_DB else f"{sqnr:.1f} dB SQNR"
+        synthetic = " on synthetic data" if measured.data == "synthetic" else ""
+        findings.append(answers + synthetic)
+    findings += [
+        f"{score.metric} {score.before:.4g} to {score.after:.4g}" for score in measured.accuracy
+    ]
+    return findings
+
+
+def _compared(factor: float, better: str, worse: str) -> str:
+    """Return a factor in words; more than 1 is better."""
+    word, factor = (better, factor) if factor >= 1 else (worse, 1 / factor)
+    return f"{factor:.2f} times {word}"

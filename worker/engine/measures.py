@@ -1,0 +1,72 @@
+"""Sizes and contents of a model: bytes on disk and packed, parameters, zeros, operators, work."""
+
+import resource
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import zstandard
+from onnx import numpy_helper
+
+from worker.engine.graphs import walk_tensors
+from worker.engine.inspection import count_operators, count_parameters
+from worker.engine.macs import count_macs
+from worker.engine.report import ModelMeasures
+from worker.engine.samples import Feeds
+
+CHUNK_BYTES = 2**20
+DEFLATE_LEVEL = 6
+ZSTD_LEVEL = 9
+
+
+def measure(model: onnx.ModelProto, files: list[Path], feeds: Feeds | None) -> ModelMeasures:
+    """Return a model's measures; `files` are the model and its external data, `feeds` one run's."""
+    deflate = zlib.compressobj(DEFLATE_LEVEL)
+    zstd = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
+    size = deflated = packed = 0
+    for chunk in _chunks(files):
+        size += len(chunk)
+        deflated += len(deflate.compress(chunk))
+        packed += len(zstd.compress(chunk))
+    return ModelMeasures(
+        size_bytes=size,
+        deflated_bytes=deflated + len(deflate.flush()),
+        zstd_bytes=packed + len(zstd.flush()),
+        parameter_count=count_parameters(model),
+        zero_fraction=zero_fraction(model),
+        op_counts=count_operators(model),
+        macs=None if feeds is None else count_macs(model, feeds),
+    )
+
+
+def zero_fraction(model: onnx.ModelProto) -> float:
+    """Return the share of zeros among all stored numbers."""
+    values = zeros = 0
+    for tensor in walk_tensors(model):
+        if tensor.data_type != onnx.TensorProto.STRING:
+            array = numpy_helper.to_array(tensor)
+            values += array.size
+            zeros += array.size - int(np.count_nonzero(array))
+    return zeros / values if values else 0.0
+
+
+def peak_memory_bytes() -> int:
+    """Return the peak resident memory of this process so far."""
+    status = Path("/proc/self/status")
+    try:
+        # getrusage(2) counts what the parent held before exec; proc_pid_status(5) does not.
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(fields["VmHWM"].split()[0]) * 1024
+    except (OSError, KeyError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024  # macOS counts in bytes
+
+
+def _chunks(files: list[Path]) -> Iterator[bytes]:
+    for path in files:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
