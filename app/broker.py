@@ -29,9 +29,9 @@ class Broker:
     """
 
     def __init__(self, data_dir: Path) -> None:
+        self._server = find_server()
         self._folder = data_dir / "broker"
         self._socket = _socket_folder(data_dir) / "valkey.sock"
-        self._server = find_server()
 
     @property
     def url(self) -> str:
@@ -69,6 +69,12 @@ class Broker:
                 raise BrokerError(f"another broker holds {self._socket} and does not stop; end it")
             time.sleep(0.02)
         self._socket.unlink(missing_ok=True)
+
+    def clean_up(self) -> None:
+        """Remove the socket's folder after the server has ended."""
+        with suppress(OSError):
+            self._socket.unlink(missing_ok=True)
+            self._socket.parent.rmdir()
 
     def answers(self) -> bool:
         """Whether a server is up and has read its file."""

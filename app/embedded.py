@@ -9,7 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from app.db import create_session_factory
+from app.repositories import keys
 from app.settings import Settings
+
+READY = "onnxpress is ready at "
+"""How `onnxpress up` begins the line that names its URL."""
 
 
 class SetupError(Exception):
@@ -79,8 +84,24 @@ def require_keys_where_public(host: str, settings: Settings) -> None:
     if settings.auth != "keys" and not is_loopback(host):
         raise SetupError(
             f"{host} can be reached from other machines, and API keys are off: set "
-            "ONNXPRESS_AUTH=keys and run `onnxpress keys create NAME`"
+            "ONNXPRESS_AUTH=keys, and make a key with `onnxpress keys create --name NAME`"
         )
+
+
+def require_a_key(host: str, settings: Settings) -> None:
+    """Refuse to serve other machines while nobody has a key.
+
+    Raises:
+        SetupError: the address is public and there is no API key.
+    """
+    if is_loopback(host):
+        return
+    with create_session_factory(settings.resolved_database_url)() as session:
+        if not any(row.revoked_at is None for row in keys.list(session)):
+            raise SetupError(
+                "there is no API key yet: run `onnxpress keys create --name NAME`, with the same "
+                "--data-dir where you give one"
+            )
 
 
 def browsable_url(listener: socket.socket) -> str:

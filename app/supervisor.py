@@ -11,6 +11,7 @@ from types import FrameType
 import httpx
 
 from app.broker import Broker
+from app.embedded import browsable_url
 from app.parts import Part, PartError, Program
 from app.settings import Settings
 
@@ -20,6 +21,12 @@ STOP_SECONDS = 10
 SHUTDOWN_SECONDS = 2
 """Of those, what a running job gets to finish; then it is handed back for the next start."""
 POLL_SECONDS = 0.1
+# -P, and our module first: a folder named `app` or `worker` where the user stands is not ours
+PYTHON = [sys.executable, "-P"]
+CELERY = [*PYTHON, "-c", "import worker.main; from celery.__main__ import main; main()"]
+WORKER = [*CELERY, "-A", "worker.main", "worker", "--without-gossip", "--without-mingle"]
+# SIGTERM hands the running job back soon; Celery's own default waits for its end
+WORKER_ENVIRONMENT = {"REMAP_SIGTERM": "SIGQUIT"}
 
 
 class Supervisor:
@@ -33,6 +40,7 @@ class Supervisor:
         self._settings = settings
         self._listener = listener
         self._echo = echo
+        self._broker = Broker(settings.data_dir) if settings.redis_url is None else None
         self._parts: list[Part] = []
         self._stop_requests = 0
 
@@ -41,7 +49,6 @@ class Supervisor:
 
         Raises:
             PartError: a part does not start, or keeps dying.
-            BrokerError: there is no broker to start.
         """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
@@ -62,15 +69,12 @@ class Supervisor:
             "ONNXPRESS_SHUTDOWN_SECONDS": str(SHUTDOWN_SECONDS),
             "PYTHONUNBUFFERED": "1",
         }
-        if self._settings.redis_url is None:
-            broker = Broker(self._settings.data_dir)
-            environment["ONNXPRESS_REDIS_URL"] = broker.url
-            self._start_broker(broker, environment)
-        # -P: a folder named `app` or `worker` where the user stands is not ours
-        ours = [sys.executable, "-P", "-m", "app.cli"]
+        if self._broker is not None:
+            environment["ONNXPRESS_REDIS_URL"] = self._broker.url
+            self._start_broker(self._broker, environment)
+        self._add(Program("worker", WORKER, environment | WORKER_ENVIRONMENT))
         descriptor = self._listener.fileno()
-        api = [*ours, "api", "--descriptor", str(descriptor)]
-        self._add(Program("worker", [*ours, "worker"], environment))
+        api = [*PYTHON, "-m", "app.cli", "api", "--descriptor", str(descriptor)]
         self._add(Program("api", api, environment, inherited=[descriptor]))
 
     def _start_broker(self, broker: Broker, environment: dict[str, str]) -> None:
@@ -100,9 +104,7 @@ class Supervisor:
         return part
 
     def _wait_until_ready(self) -> None:
-        host, port, *_ = self._listener.getsockname()
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a comparison
-        url = f"http://[{host}]:{port}/readyz" if ":" in host else f"http://{host}:{port}/readyz"
+        url = f"{browsable_url(self._listener)}/readyz"
         deadline = time.monotonic() + START_SECONDS
         while not self._stop_requests and not _is_ready(url):
             self._tend()
@@ -125,6 +127,8 @@ class Supervisor:
                 part.collect_output()
                 time.sleep(0.02)
             part.close()
+        if self._broker is not None:
+            self._broker.clean_up()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stop_requests += 1
