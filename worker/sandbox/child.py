@@ -95,7 +95,8 @@ def main() -> None:
 def _outcome(work: Callable[[], BaseModel]) -> dict[str, Any]:
     """Return the last event: an answer, an engine's error or a failure of our own."""
     try:
-        return {"answer": work().model_dump(mode="json")}
+        # by way of text, in which numbers that are not finite become null, as JSON wants
+        return {"answer": json.loads(work().model_dump_json())}
     except Exception as error:  # noqa: BLE001 - the boundary of the process: nothing gets past it
         if _is_out_of_memory(error):
             return {"failure": {"code": "out_of_memory", "traceback": ""}}

@@ -1,0 +1,166 @@
+"""The sweep: it repairs what messages and workers lost, and removes what nobody needs any more.
+
+It runs in a thread of every worker process that also runs jobs, and not in Celery's main process:
+that one forks, which neither SQLite nor the storage client's threads would survive. Several sweeps
+at once do no harm.
+"""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+import structlog
+from sqlalchemy.orm import Session
+
+from app.db import SessionFactory
+from app.queue import Queue
+from app.repositories import artifacts, datasets, idempotency, jobs, models, sweeping
+from app.settings import Settings
+from app.storage import Storage, StoredFile
+from app.tables import DatasetRow, JobRow, ModelRow
+from worker.results import problem
+
+HOUSEKEEPING_SECONDS = 600.0
+LEFTOVER_AGE = timedelta(hours=3)
+BATCH = 200
+
+logger = structlog.get_logger()
+
+
+class Sweep:
+    """Looks every few seconds for jobs to send, end or remove."""
+
+    def __init__(
+        self, settings: Settings, session_factory: SessionFactory, storage: Storage, queue: Queue
+    ) -> None:
+        self._settings = settings
+        self._session_factory = session_factory
+        self._storage = storage
+        self._queue = queue
+        self._was_broker_up = True
+        self._kept_house_at = time.monotonic()
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="sweep", daemon=True)
+
+    def start(self) -> None:
+        """Sweep from now on, in a thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the pass it is in."""
+        self._is_over.set()
+        self._thread.join()
+
+    def repair(self) -> None:
+        """End the jobs that cannot go on, send those that wait, drop lost attempts' folders."""
+        self._end_hopeless_jobs()
+        self._send_due_jobs()
+        self._remove_stale_work_folders()
+
+    def keep_house(self) -> None:
+        """Delete what has expired, and files that no row names."""
+        self._delete_expired_jobs()
+        self._delete_expired_uploads()
+        with self._session_factory.begin() as session:
+            lifetime = timedelta(hours=self._settings.idempotency_hours)
+            idempotency.delete_older(session, lifetime)
+        self._delete_orphaned_blobs()
+        longest_job = timedelta(seconds=self._settings.job_time_limit_seconds)
+        self._storage.clean_spool(older_than=LEFTOVER_AGE + longest_job)
+
+    def _work(self) -> None:
+        while not self._is_over.wait(self._settings.sweep_seconds):
+            try:
+                self.repair()
+                if time.monotonic() - self._kept_house_at > HOUSEKEEPING_SECONDS:
+                    self._kept_house_at = time.monotonic()
+                    self.keep_house()
+            except Exception:  # what repairs everything else must itself live on
+                logger.exception("sweep.failed")
+
+    def _end_hopeless_jobs(self) -> None:
+        retention = self._settings.retention
+        most = self._settings.max_attempts
+        detail = (
+            f"the worker was lost in each of {most} attempts; look into the worker's log for the "
+            "cause, such as a machine without enough memory, then retry the job"
+        )
+        with self._session_factory.begin() as session:
+            lost = sweeping.fail_exhausted(
+                session,
+                max_attempts=most,
+                error=problem("worker_lost", detail),
+                retention=retention,
+            )
+            cancelled = sweeping.confirm_lapsed_cancels(session, retention=retention)
+        for event, ids in (("job.failed", lost), ("job.cancelled", cancelled)):
+            for job_id in ids:
+                logger.info(event, job_id=job_id, by="sweep")
+
+    def _send_due_jobs(self) -> None:
+        """Send what is due, which is everything when the broker returns: it may have lost its queue."""
+        is_up = self._queue.ping()
+        with self._session_factory.begin() as session:
+            if is_up and not self._was_broker_up:
+                sweeping.make_due(session)
+            due = sweeping.due_for_sending(session)
+        self._was_broker_up = is_up
+        for job_id in due:
+            if not (is_up and self._queue.send_job(job_id)):
+                break
+            with self._session_factory.begin() as session:
+                sweeping.mark_sent(session, job_id, resend_seconds=self._settings.resend_seconds)
+            logger.info("job.sent", job_id=job_id, by="sweep")
+
+    def _remove_stale_work_folders(self) -> None:
+        """Remove this host's folders, named `<job>.<token>`, of attempts that lost their job."""
+        for folder in self._storage.spool().glob("job_*.*"):
+            job_id, _, token = folder.name.partition(".")
+            with self._session_factory() as session:
+                job = session.get(JobRow, job_id)
+            if job is None or job.token != token:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _delete_expired_jobs(self) -> None:
+        with self._session_factory.begin() as session:
+            for job_id in sweeping.expired(session):
+                if sweeping.delete_expired(session, job_id):
+                    logger.info("job.deleted", job_id=job_id)
+
+    def _delete_expired_uploads(self) -> None:
+        """Delete expired models and datasets that no waiting or running job needs."""
+        with self._session_factory.begin() as session:
+            for model in models.expired(session):
+                self._delete_upload(session, model)
+            for dataset in datasets.expired(session):
+                self._delete_upload(session, dataset)
+
+    def _delete_upload(self, session: Session, row: ModelRow | DatasetRow) -> None:
+        """Delete a model or dataset, under the lock that a submission takes too."""
+        if isinstance(row, ModelRow):
+            models.get_locked(session, row.workspace, row.id)
+            if not jobs.is_model_in_use(session, row.id):
+                models.delete(session, row)
+        else:
+            datasets.get_locked(session, row.workspace, row.id)
+            if not jobs.is_dataset_in_use(session, row.id):
+                datasets.delete(session, row)
+
+    def _delete_orphaned_blobs(self) -> None:
+        """Delete blobs without a row, but for young ones, whose row may be on its way."""
+        limit = datetime.now(UTC) - LEFTOVER_AGE
+        old = (stored for stored in self._storage.list() if stored.modified < limit)
+        while batch := list(islice(old, BATCH)):
+            self._delete_unnamed(batch)
+
+    def _delete_unnamed(self, blobs: Iterable[StoredFile]) -> None:
+        keys = [blob.key for blob in blobs]
+        with self._session_factory() as session:
+            named = artifacts.named_keys(session, keys)
+        for key in keys:
+            if key not in named:
+                self._storage.delete(key)
+                logger.info("blob.deleted", key=key)
