@@ -1,15 +1,19 @@
 """The Prometheus metrics of one API process."""
 
+from collections.abc import Mapping
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
-    GCCollector,
     Gauge,
+    GCCollector,
     Histogram,
     PlatformCollector,
     ProcessCollector,
     generate_latest,
 )
+
+from app.tables import JobState
 
 LATENCY_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -40,9 +44,7 @@ class Metrics:
             "Bytes of uploaded files, refused ones included.",
             registry=self.registry,
         )
-        self._jobs = Gauge(
-            "onnxpress_jobs", "Jobs by state.", ["state"], registry=self.registry
-        )
+        self._jobs = Gauge("onnxpress_jobs", "Jobs by state.", ["state"], registry=self.registry)
         self._queue_age = Gauge(
             "onnxpress_queue_age_seconds",
             "How long the oldest queued job has waited; 0 with none.",
@@ -58,7 +60,7 @@ class Metrics:
         """Count one received file."""
         self._upload_bytes.inc(size_bytes)
 
-    def render(self, jobs_by_state: dict[str, int], queue_age_seconds: float) -> bytes:
+    def render(self, jobs_by_state: Mapping[JobState, int], queue_age_seconds: float) -> bytes:
         """Return all metrics in Prometheus' text format."""
         for state, count in jobs_by_state.items():
             self._jobs.labels(state).set(count)

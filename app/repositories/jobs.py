@@ -122,6 +122,14 @@ def is_dataset_in_use(session: Session, dataset_id: str) -> bool:
     return _is_needed(session, or_(calibrates, JobRow.evaluation_dataset_id == dataset_id))
 
 
+def unfinished_users(session: Session, upload_id: str, limit: int = 5) -> Sequence[str]:
+    """Return ids of jobs that are not terminal and need this model or dataset."""
+    columns = (JobRow.model_id, JobRow.calibration_dataset_id, JobRow.evaluation_dataset_id)
+    needs_it = or_(*(column == upload_id for column in columns))
+    query = select(JobRow.id).where(needs_it, JobRow.state.not_in(TERMINAL_STATES))
+    return session.scalars(query.order_by(JobRow.id).limit(limit)).all()
+
+
 def claim(
     session: Session, job_id: str, *, lease_seconds: float, max_attempts: int
 ) -> JobRow | None:

@@ -1,0 +1,196 @@
+"""JSON and YAML documents from outside: parsed without surprises, checked against a model."""
+
+import json
+import math
+import re
+from typing import Any, NoReturn, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from app.errors import BadRequestError, FieldError, InvalidRequestError, TooLargeError
+from app.tables import JsonObject
+
+MAX_DOCUMENT_BYTES = 2**20
+MAX_DEPTH = 32
+_LISTED_ERRORS = 20
+_UNSTORABLE = re.compile("[\\x00\\ud800-\\udfff]")
+
+# libyaml's loader where the wheel has it: pure Python takes seconds on a full-size document
+_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def parse_json(text: bytes) -> object:
+    """Return the document of some JSON text.
+
+    Raises:
+        BadRequestError: it is not JSON, has a key twice, or a number that JSON does not know.
+        TooLargeError: it is over a megabyte.
+    """
+    _check_size(text)
+    try:
+        document: object = json.loads(
+            text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys
+        )
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError(
+            f"the body is not valid JSON: {error}", code="invalid_json"
+        ) from error
+    _check_values(document)
+    return document
+
+
+def parse_yaml(text: bytes) -> object:
+    """Return the document of some YAML text, which may hold what JSON can and no aliases.
+
+    Raises:
+        BadRequestError: it is not such YAML.
+        TooLargeError: it is over a megabyte.
+    """
+    _check_size(text)
+    try:
+        _check_yaml_events(text)
+        document: object = yaml.load(text, Loader=_YAML_LOADER)  # noqa: S506 - a safe loader
+    except (yaml.YAMLError, ValueError) as error:
+        raise BadRequestError(
+            f"the body is not valid YAML: {error}", code="invalid_yaml"
+        ) from error
+    _check_values(document)
+    return document
+
+
+def parse_text(text: bytes) -> object:
+    """Return the document of a form field: JSON where it starts like an object, else YAML."""
+    return parse_json(text) if text.lstrip().startswith(b"{") else parse_yaml(text)
+
+
+def parse_transform(text: bytes | None) -> JsonObject | None:
+    """Return an image transform as an object, whose fields the engine will check."""
+    if text is None:
+        return None
+    document = parse_text(text)
+    if not isinstance(document, dict):
+        raise InvalidRequestError('a transform is an object, such as {"size": [224, 224]}')
+    return document
+
+
+def check_document(document: object, body: type[Body]) -> Body:
+    """Return the document as the model.
+
+    Raises:
+        InvalidRequestError: naming each wrong field by JSON pointer, and for an unknown one the
+            fields there are.
+    """
+    try:
+        return body.model_validate(document)
+    except ValidationError as error:
+        schema = body.model_json_schema()
+        problems = [_field_error(schema, item) for item in error.errors()[:_LISTED_ERRORS]]
+        detail = "; ".join(f"{it.pointer[2:] or 'body'}: {it.detail}" for it in problems[:3])
+        raise InvalidRequestError(detail, errors=problems) from error
+
+
+def _check_size(text: bytes) -> None:
+    if len(text) > MAX_DOCUMENT_BYTES:
+        raise TooLargeError(f"a JSON or YAML document may have {MAX_DOCUMENT_BYTES} bytes at most")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        raise ValueError("an object has the same key twice")
+    return document
+
+
+def _check_yaml_events(text: bytes) -> None:
+    """Refuse aliases, which can expand without bounds, and deep nesting, before loading."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_YAML_LOADER):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("aliases (`*name`) are not accepted; write the value out")  # noqa: TRY004
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+
+
+def _check_values(document: object) -> None:
+    """Refuse what JSON cannot say or nobody means, and deep nesting."""
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        level = [child for value in level for child in _checked_children(value)]
+        if not level:
+            return
+    raise BadRequestError(f"the body is nested more than {MAX_DEPTH} deep", code="invalid_value")
+
+
+def _checked_children(value: object) -> list[object]:
+    match value:
+        case dict():
+            return [*value.keys(), *value.values()]
+        case list():
+            return value
+        case float() if not math.isfinite(value):
+            raise BadRequestError(f"{value} is not a finite number", code="invalid_value")
+        case str() if _UNSTORABLE.search(value):
+            raise BadRequestError("text with a NUL or half a character", code="invalid_value")
+        case None | bool() | int() | float() | str():
+            return []
+    raise BadRequestError(f"{value!r} is no JSON value; put it in quotes", code="invalid_value")
+
+
+def _field_error(schema: dict[str, Any], item: Any) -> FieldError:  # noqa: ANN401 - ErrorDetails
+    """Return a validation error with its pointer into the document, without pydantic's tags."""
+    location = item["loc"]
+    is_unknown = item["type"] == "extra_forbidden"
+    node, path = _follow(schema, location[:-1] if is_unknown else location)
+    detail = item["msg"]
+    if is_unknown:
+        path = [*path, str(location[-1])]
+        detail = f"unknown field; the known ones are {', '.join(sorted(node['properties']))}"
+    escaped = (part.replace("~", "~0").replace("/", "~1") for part in path)
+    return FieldError("#/" + "/".join(escaped), detail)
+
+
+def _follow(
+    root: dict[str, Any], location: tuple[int | str, ...]
+) -> tuple[dict[str, Any], list[str]]:
+    """Walk pydantic's error location down the JSON Schema; return the schema there and the path.
+
+    A location names union members too, which are no part of the document.
+    """
+    node, path = _resolve(root, root), []
+    for part in location:
+        member = node.get("discriminator", {}).get("mapping", {}).get(part)
+        if member is not None:
+            node = _resolve(root, {"$ref": member})
+            continue
+        path.append(str(part))
+        below = node.get("items", {}) if isinstance(part, int) else _property(node, part)
+        node = _resolve(root, below)
+    return node, path
+
+
+def _property(node: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = node.get("properties", {}).get(name, {})
+    return found
+
+
+def _resolve(root: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """Return the node with its reference followed, and of an optional one its non-null part."""
+    for option in node.get("anyOf", []):
+        if option.get("type") != "null":
+            node = option
+            break
+    if "$ref" in node:
+        found: dict[str, Any] = root["$defs"][node["$ref"].removeprefix("#/$defs/")]
+        return found
+    return node

@@ -1,0 +1,102 @@
+"""The three ways to write a job: JSON, YAML, and a form with its files."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Request
+
+from app.api.documents import (
+    MAX_DOCUMENT_BYTES,
+    check_document,
+    parse_json,
+    parse_text,
+    parse_transform,
+    parse_yaml,
+)
+from app.api.forms import FormFields, ReceivedForm
+from app.api.schemas import JobParts, JobRequest
+from app.api.uploads import UploadReceiver, media_type
+from app.errors import InvalidRequestError, TooLargeError, UnsupportedMediaTypeError
+from app.services.datasets import NewUpload
+from app.services.submitting import FileSubmission, Submission
+
+FORM = FormFields(
+    files=frozenset({"model", "calibration", "evaluation"}),
+    texts=frozenset({"spec", "labels", "calibration_transform", "evaluation_transform"}),
+)
+_YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
+
+
+def is_form(request: Request) -> bool:
+    """Return whether the job brings its files along."""
+    return media_type(request) == "multipart/form-data"
+
+
+async def read_submission(request: Request) -> Submission:
+    """Return the job that a JSON or YAML body asks for.
+
+    Raises:
+        UnsupportedMediaTypeError: it is neither.
+        BadRequestError: it is not well-formed.
+        InvalidRequestError: a field is wrong.
+    """
+    kind = media_type(request)
+    if kind in _YAML_TYPES:
+        document = parse_yaml(await _read_text(request))
+    elif kind in {"", "application/json"} or kind.endswith("+json"):
+        document = parse_json(await _read_text(request))
+    else:
+        raise UnsupportedMediaTypeError(
+            f"content type {kind!r} is not accepted; send application/json, application/yaml or"
+            " multipart/form-data"
+        )
+    body = check_document(document, JobRequest)
+    return Submission(
+        model_id=body.model_id,
+        spec=body.spec,
+        calibration_dataset_id=body.calibration_dataset_id,
+        evaluation_dataset_id=body.evaluation_dataset_id,
+        labels=body.labels,
+    )
+
+
+@asynccontextmanager
+async def receive_form(receiver: UploadReceiver) -> AsyncIterator[FileSubmission]:
+    """Receive a job and its files; they are gone from the spool afterwards.
+
+    Raises:
+        BadRequestError: the form, or a text in it, is not well-formed.
+        InvalidRequestError: a part is missing, unknown or wrong.
+        TooLargeError: a part is over its cap.
+    """
+    async with receiver.receive(FORM) as form:
+        if "spec" not in form.texts:
+            raise InvalidRequestError("the form has no field 'spec'", code="missing_field")
+        texts = {name: form.texts[name] for name in ("spec", "labels") if name in form.texts}
+        document = {name: parse_text(text) for name, text in texts.items()}
+        parts = check_document(document, JobParts)
+        yield FileSubmission(
+            model=form.file("model"),
+            calibration=_dataset(form, "calibration"),
+            evaluation=_dataset(form, "evaluation"),
+            spec=parts.spec,
+            labels=parts.labels,
+        )
+
+
+def _dataset(form: ReceivedForm, name: str) -> NewUpload | None:
+    transform = parse_transform(form.texts.get(f"{name}_transform"))
+    if name in form.files:
+        return NewUpload(form.files[name], transform)
+    if transform is not None:
+        raise InvalidRequestError(f"{name}_transform was given without a file {name!r}")
+    return None
+
+
+async def _read_text(request: Request) -> bytes:
+    text = bytearray()
+    async for chunk in request.stream():
+        text += chunk
+        if len(text) > MAX_DOCUMENT_BYTES:
+            raise TooLargeError(f"the body may have {MAX_DOCUMENT_BYTES} bytes at most")
+    return bytes(text)

@@ -1,0 +1,59 @@
+"""The HTTP API: `uvicorn app.main:create_app --factory`, with settings from the environment."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+
+from anyio import CapacityLimiter
+from fastapi import FastAPI
+
+from app.api import datasets, discovery, jobs, models, openapi, probes, results
+from app.api.middleware import ObservingMiddleware
+from app.api.problems import install_problem_handlers
+from app.db import create_session_factory
+from app.logs import configure_logging
+from app.metrics import Metrics
+from app.queue import Queue
+from app.services.context import ServiceContext
+from app.settings import Settings
+from app.storage import Storage
+from worker.sandbox.process import Sandbox
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application; what it opens, it opens when it starts serving."""
+    settings = settings or Settings()
+    configure_logging(settings.log_format, settings.log_level)
+    app = FastAPI(
+        title="onnxpress",
+        version=version("onnxpress"),
+        lifespan=partial(_lifespan, settings=settings),
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.metrics = Metrics()
+    app.state.validation_limiter = CapacityLimiter(settings.validation_concurrency)
+    app.add_middleware(ObservingMiddleware, metrics=app.state.metrics)
+    install_problem_handlers(app)
+    for part in (models, datasets, jobs, results, discovery, probes):
+        app.include_router(part.router)
+    # FastAPI documents this assignment as the way to extend its own document.
+    app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+    """Open what the services work with, and close it in reverse order."""
+    session_factory = create_session_factory(settings.resolved_database_url)
+    with Sandbox(spares=1) as sandbox:
+        app.state.context = ServiceContext(
+            settings=settings,
+            session_factory=session_factory,
+            storage=Storage(settings),
+            queue=Queue(settings),
+            sandbox=sandbox,
+        )
+        yield
+    session_factory.kw["bind"].dispose()

@@ -1,0 +1,161 @@
+"""Uploaded datasets: checked once, stored by content, deleted when nothing needs them."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.db import database_now, new_id
+from app.errors import ConflictError
+from app.repositories import datasets, jobs, models
+from app.repositories.pages import Page
+from app.services.content import Content, media_type_of
+from app.services.context import ServiceContext
+from app.services.inspection import inspect_dataset
+from app.services.uploads import Upload
+from app.storage import blob_key
+from app.tables import DatasetRow, JsonObject, ModelRow
+from worker.engine.datasets.fitting import check_fit
+from worker.engine.requests import DatasetInfo, ModelInfo
+
+
+@dataclass(frozen=True)
+class NewUpload:
+    """A received dataset, and the image transform that was given beside it."""
+
+    upload: Upload
+    transform: JsonObject | None = None
+
+    @property
+    def transform_json(self) -> str | None:
+        """The transform in one spelling."""
+        return None if self.transform is None else json.dumps(self.transform, sort_keys=True)
+
+    @property
+    def transform_sha256(self) -> str:
+        """The transform's digest; empty without one."""
+        text = self.transform_json
+        return "" if text is None else hashlib.sha256(text.encode()).hexdigest()
+
+
+def add(
+    context: ServiceContext, workspace: str, new: NewUpload, model_id: str | None = None
+) -> tuple[DatasetRow, bool]:
+    """Check and store a received dataset; return its row and whether it is new.
+
+    Raises:
+        NotFoundError: there is no such model in the workspace.
+        EngineError: the dataset is malformed, or does not fit the model.
+    """
+    model = _model_info(context, workspace, model_id) if model_id else None
+    known = _renew(context, workspace, new)
+    if known is not None:
+        if model is not None:
+            check_fit(DatasetInfo.model_validate(known.info), model.inputs)
+        return known, False
+    upload = new.upload
+    inputs = model.inputs if model else None
+    info = inspect_dataset(context, upload, new.transform_json, inputs)
+    key = blob_key(upload.sha256)
+    context.storage.put(upload.path, key)
+    row = DatasetRow(
+        id=new_id("dataset"),
+        workspace=workspace,
+        name=upload.name or "dataset",
+        sha256=upload.sha256,
+        transform=new.transform,
+        transform_sha256=new.transform_sha256,
+        size_bytes=upload.size_bytes,
+        storage_key=key,
+        info=info.model_dump(mode="json"),
+    )
+    try:
+        with context.session_factory.begin() as session:
+            row.created_at = database_now(session)
+            row.expires_at = context.expiry(row.created_at)
+            return datasets.add(session, row), True
+    except IntegrityError:
+        known = _renew(context, workspace, new)
+        if known is None:
+            raise
+        return known, False
+
+
+def list(  # noqa: A001 - as in the repositories
+    context: ServiceContext, workspace: str, cursor: str | None, limit: int
+) -> Page[DatasetRow]:
+    """Return a page of the workspace's datasets, newest first."""
+    with context.session_factory() as session:
+        return datasets.list(session, workspace, cursor, limit)
+
+
+def get(context: ServiceContext, workspace: str, dataset_id: str) -> DatasetRow:
+    """Return a dataset.
+
+    Raises:
+        NotFoundError: there is no such dataset in the workspace.
+    """
+    with context.session_factory() as session:
+        return datasets.get(session, workspace, dataset_id)
+
+
+def get_fitting(
+    session: Session, workspace: str, dataset_id: str | None, model: ModelRow
+) -> DatasetRow | None:
+    """Return a dataset that fits the model, locked, for a job that is about to need it.
+
+    Raises:
+        NotFoundError: there is no such dataset in the workspace.
+        InvalidDatasetError: it does not fit; the message lists all that is wrong.
+    """
+    if dataset_id is None:
+        return None
+    row = datasets.get_locked(session, workspace, dataset_id)
+    check_fit(DatasetInfo.model_validate(row.info), ModelInfo.model_validate(model.info).inputs)
+    return row
+
+
+def delete(context: ServiceContext, workspace: str, dataset_id: str) -> None:
+    """Delete a dataset; the sweep removes its bytes once nothing names them.
+
+    Raises:
+        NotFoundError: there is no such dataset in the workspace.
+        ConflictError: unfinished jobs need it.
+    """
+    with context.session_factory.begin() as session:
+        row = datasets.get_locked(session, workspace, dataset_id)
+        users = jobs.unfinished_users(session, dataset_id)
+        if users:
+            raise ConflictError(
+                f"unfinished jobs need this dataset; cancel or await them: {', '.join(users)}",
+                code="dataset_in_use",
+            )
+        datasets.delete(session, row)
+
+
+def content(row: DatasetRow) -> Content:
+    """Return the uploaded file."""
+    return Content(
+        storage_key=row.storage_key,
+        file_name=row.name,
+        media_type=media_type_of(row.name),
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        created_at=row.created_at,
+    )
+
+
+def _model_info(context: ServiceContext, workspace: str, model_id: str) -> ModelInfo:
+    with context.session_factory() as session:
+        return ModelInfo.model_validate(models.get(session, workspace, model_id).info)
+
+
+def _renew(context: ServiceContext, workspace: str, new: NewUpload) -> DatasetRow | None:
+    """Return the row of these bytes, kept for as long as if they had come just now."""
+    with context.session_factory.begin() as session:
+        row = datasets.find_by_sha256(session, workspace, new.upload.sha256, new.transform_sha256)
+        if row is not None:
+            row.expires_at = context.expiry(database_now(session))
+        return row

@@ -1,0 +1,80 @@
+"""Jobs: reading them, ending them early and trying them again."""
+
+from app.errors import ConflictError
+from app.repositories import datasets, jobs, models, sweeping
+from app.repositories.jobs import JobFilter
+from app.repositories.pages import Page
+from app.services.context import ServiceContext
+from app.tables import JobRow
+
+
+def list(  # noqa: A001 - as in the repositories
+    context: ServiceContext, workspace: str, which: JobFilter, cursor: str | None, limit: int
+) -> Page[JobRow]:
+    """Return a page of the workspace's jobs, newest first."""
+    with context.session_factory() as session:
+        return jobs.list(session, workspace, which, cursor, limit)
+
+
+def get(context: ServiceContext, workspace: str, job_id: str) -> JobRow:
+    """Return a job.
+
+    Raises:
+        NotFoundError: there is no such job in the workspace.
+    """
+    with context.session_factory() as session:
+        return jobs.get(session, workspace, job_id)
+
+
+def cancel(context: ServiceContext, workspace: str, job_id: str) -> JobRow:
+    """Cancel a queued or running job; one that is being cancelled stays so.
+
+    Raises:
+        NotFoundError: there is no such job in the workspace.
+        ConflictError: it has ended.
+    """
+    retention = context.settings.retention
+    with context.session_factory.begin() as session:
+        moved = jobs.cancel(session, workspace, job_id, retention=retention)
+        row = moved or jobs.get(session, workspace, job_id)
+    if moved is None and row.state != "cancelling":
+        raise ConflictError(
+            f"the job has {row.state} already, so there is nothing to cancel", code="job_ended"
+        )
+    return row
+
+
+def retry(context: ServiceContext, workspace: str, job_id: str) -> JobRow:
+    """Queue a failed or cancelled job again.
+
+    Raises:
+        NotFoundError: there is no such job in the workspace.
+        ConflictError: it has not failed, or what it needs was deleted.
+    """
+    with context.session_factory.begin() as session:
+        row = jobs.get(session, workspace, job_id)
+        if row.state not in {"failed", "cancelled"}:
+            raise ConflictError(
+                f"the job is {row.state}; only a failed or cancelled job can be retried",
+                code="job_not_retryable",
+            )
+        if models.find(session, workspace, row.model_id) is None:
+            raise ConflictError("the job's model was deleted; submit a new job", code="model_gone")
+        for dataset_id in (row.calibration_dataset_id, row.evaluation_dataset_id):
+            if dataset_id and datasets.find(session, workspace, dataset_id) is None:
+                raise ConflictError(
+                    "the job's dataset was deleted; submit a new job", code="dataset_gone"
+                )
+        resend_seconds = context.settings.resend_seconds
+        moved = jobs.retry(session, workspace, job_id, resend_seconds=resend_seconds)
+    if moved is None:
+        raise ConflictError("another call retried the job just now", code="job_not_retryable")
+    send(context, job_id)
+    return moved
+
+
+def send(context: ServiceContext, job_id: str) -> None:
+    """Ring for a worker; where the broker does not answer, the next sweep will."""
+    if not context.queue.send_job(job_id):
+        with context.session_factory.begin() as session:
+            sweeping.make_due(session, job_id)

@@ -1,0 +1,53 @@
+"""What a job produced: the artifact, and the report as data or as a page for people."""
+
+from app.errors import ConflictError, GoneError
+from app.repositories import artifacts, jobs
+from app.services.content import Content, media_type_of
+from app.services.context import ServiceContext
+from app.tables import ArtifactKind, ArtifactRow
+from worker.engine import report_markdown
+from worker.engine.report import Report
+
+
+def artifact(context: ServiceContext, workspace: str, job_id: str) -> Content:
+    """Return the compressed model.
+
+    Raises:
+        NotFoundError: there is no such job in the workspace.
+        ConflictError: it has not succeeded.
+        GoneError: its files were deleted.
+    """
+    row = _find(context, workspace, job_id, "model")
+    return Content(
+        storage_key=row.storage_key,
+        file_name=row.file_name,
+        media_type=media_type_of(row.file_name),
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        created_at=row.created_at,
+    )
+
+
+def report_json(context: ServiceContext, workspace: str, job_id: str) -> bytes:
+    """Return the report as it was stored; errors as for the artifact."""
+    row = _find(context, workspace, job_id, "report")
+    return b"".join(context.storage.read(row.storage_key))
+
+
+def report_page(context: ServiceContext, workspace: str, job_id: str) -> str:
+    """Return the report as Markdown; errors as for the artifact."""
+    text = report_json(context, workspace, job_id)
+    return report_markdown.render(Report.model_validate_json(text))
+
+
+def _find(context: ServiceContext, workspace: str, job_id: str, kind: ArtifactKind) -> ArtifactRow:
+    with context.session_factory() as session:
+        job = jobs.get(session, workspace, job_id)
+        if job.state != "succeeded":
+            raise ConflictError(
+                f"the job is {job.state}; only a succeeded job has results", code="no_result"
+            )
+        row = artifacts.find(session, job_id, kind)
+    if row is None:
+        raise GoneError("the job's results were deleted; retry is not possible, submit it again")
+    return row

@@ -1,0 +1,61 @@
+"""Files on their way in: hashed and counted while they are written to the storage's spool."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from app.errors import TooLargeError
+
+_MAX_NAME_LENGTH = 200
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A received file in the spool, and what its sender calls it."""
+
+    path: Path
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+class SpoolWriter:
+    """Writes one file into the spool, up to a cap; the caller removes what it left there."""
+
+    def __init__(self, folder: Path, name: str, max_bytes: int) -> None:
+        self._name = name
+        self._max_bytes = max_bytes
+        self._path = folder / f"upload-{uuid4().hex}"
+        self._file = self._path.open("xb")
+        self._digest = hashlib.sha256()
+        self._size_bytes = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append some bytes.
+
+        Raises:
+            TooLargeError: the file passes the cap.
+        """
+        self._size_bytes += len(data)
+        if self._size_bytes > self._max_bytes:
+            raise TooLargeError(f"a file may have {self._max_bytes} bytes at most")
+        self._digest.update(data)
+        self._file.write(data)
+
+    def finish(self) -> Upload:
+        """Close the file and say what it is."""
+        self._file.close()
+        return Upload(self._path, self._name, self._digest.hexdigest(), self._size_bytes)
+
+    def discard(self) -> None:
+        """Close and remove the file, wherever it stands; one that was moved away stays there."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+def clean_name(name: str) -> str:
+    """Return a file name fit to be stored and shown: no folders, no control characters."""
+    base = name.replace("\\", "/").rsplit("/", 1)[-1]
+    printable = "".join(letter for letter in base if letter.isprintable()).strip()
+    return "" if printable in {".", ".."} else printable[:_MAX_NAME_LENGTH]
