@@ -101,7 +101,7 @@ class Sweep:
                 logger.info(event, job_id=job_id, by="sweep")
 
     def _send_due_jobs(self) -> None:
-        """Send what is due, which is everything when the broker returns: it may have lost its queue."""
+        """Send what is due; all that waits is when a broker comes back, maybe with its queue lost."""
         is_up = self._queue.ping()
         with self._session_factory.begin() as session:
             if is_up and not self._was_broker_up:

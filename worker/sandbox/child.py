@@ -28,7 +28,10 @@ from worker.sandbox.limits import Limits, limit_this_process
 
 SYSTEM_PATHS = (
     "/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d",
-    "/etc/localtime", "/proc", "/sys", "/dev/urandom", "/dev/random",
+    "/etc/localtime", "/sys", "/dev/urandom", "/dev/random",
+    # of /proc not the other processes, whose environments root may read
+    "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys", "/proc/filesystems",
+    "/proc/driver", "/proc/devices", "/proc/modules",
 )  # fmt: skip
 SECONDS_BETWEEN_EVENTS = 0.05
 
