@@ -1,6 +1,6 @@
 """Scores on labelled samples, of the original and the compressed model side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,7 +90,7 @@ def fits(metric: MetricName, values: Array, labels: Array) -> bool:
 def make_scorers(
     metrics: Sequence[MetricName] | None,
     wanted_output: str | None,
-    outputs: dict[str, object],
+    outputs: Mapping[str, object],
     labels: Array,
 ) -> list[Scorer]:
     """Return a scorer for each metric, on the wanted output or the first that fits the labels.
@@ -107,7 +107,7 @@ def make_scorers(
 
 
 def _make_scorer(
-    metric: MetricName, wanted: str | None, outputs: dict[str, object], labels: Array
+    metric: MetricName, wanted: str | None, outputs: Mapping[str, object], labels: Array
 ) -> Scorer:
     if wanted is not None and wanted not in outputs:
         listed = ", ".join(f'"{name}"' for name in outputs)

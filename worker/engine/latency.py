@@ -1,10 +1,12 @@
 """Latency of the original and the compressed model, measured in turn in one process."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from worker.engine.errors import EngineError, ResourceError
 from worker.engine.report import Latency, LatencySamples
 from worker.engine.requests import TensorInfo
 from worker.engine.runtime import Session, provider_in_use, run
@@ -15,12 +17,60 @@ BUDGET_SECONDS = 20.0
 WARM_UP_RUNS = 3
 
 
+@dataclass(frozen=True)
+class LoadedPair:
+    """Both models ready to run, and how long each took to load."""
+
+    before: Session
+    after: Session
+    load_seconds_before: float
+    load_seconds_after: float
+
+
+def compare_latency(
+    pair: LoadedPair,
+    feeds: Sequence[Feeds],
+    inputs: Sequence[TensorInfo],
+    options: LatencyOptions,
+    report_progress: Callable[[float], None],
+) -> tuple[Latency, list[str]]:
+    """Return the times of both models on some samples' feeds, and warnings.
+
+    A batch is a sample repeated; where the model does not take one, samples run as they are.
+    """
+    warnings: list[str] = []
+    batch_size = options.batch_size
+    if batch_size > 1:
+        batches = [batched_feeds(sample, inputs, batch_size) for sample in feeds]
+        ready = [batch for batch in batches if batch is not None]
+        if len(ready) == len(feeds) and _runs(pair, ready[0]):
+            feeds = ready
+        else:
+            batch_size = 1
+            warnings.append(
+                f"latency was measured without a batch: the model does not take"
+                f" {options.batch_size} samples at a time"
+            )
+    before, after = time_in_turn(pair, feeds, options.runs, report_progress)
+    latency = Latency(
+        threads=options.threads,
+        batch_size=batch_size,
+        execution_provider=provider_in_use(pair.after),
+        before=_summarize(before),
+        after=_summarize(after),
+        ratio=float(np.median(np.asarray(after) / np.asarray(before))),
+        load_seconds_before=pair.load_seconds_before,
+        load_seconds_after=pair.load_seconds_after,
+    )
+    return latency, warnings
+
+
 def batched_feeds(feeds: Feeds, inputs: Sequence[TensorInfo], batch_size: int) -> Feeds | None:
     """Return feeds repeated along a free first axis to a batch; None where the model fixes it."""
-    batch_inputs = [tensor for tensor in inputs if tensor.shape]
-    if not batch_inputs or any(_is_fixed(tensor) for tensor in batch_inputs):
+    with_axes = [tensor for tensor in inputs if tensor.shape]
+    if not with_axes or any(_is_fixed(tensor) for tensor in with_axes):
         return None
-    names = {tensor.name for tensor in batch_inputs}
+    names = {tensor.name for tensor in with_axes}
     if any(feeds[name].shape[0] != 1 for name in names):
         return None
     return {
@@ -29,50 +79,42 @@ def batched_feeds(feeds: Feeds, inputs: Sequence[TensorInfo], batch_size: int) -
     }
 
 
-def measure_latency(
-    before: Session, after: Session, feeds: Sequence[Feeds], options: LatencyOptions
+def time_in_turn(
+    pair: LoadedPair, feeds: Sequence[Feeds], runs: int, report_progress: Callable[[float], None]
 ) -> tuple[list[float], list[float]]:
     """Return the seconds of each timed run of both models, in pairs.
 
-    Each pair takes the same feeds, which go round; who starts alternates, so that drift of the
-    machine meets both. Stops early where it would take over 20 seconds, after a pair at least.
+    Both runs of a pair take the same feeds, which go round; who starts alternates, so that drift
+    of the machine meets both. Stops after 20 seconds, with one pair at least.
     """
     started = time.perf_counter()
     for _ in range(WARM_UP_RUNS):
-        _timed(before, feeds[0])
-        _timed(after, feeds[0])
+        _timed(pair.before, feeds[0])
+        _timed(pair.after, feeds[0])
         if time.perf_counter() - started > BUDGET_SECONDS / 4:
             break
-    times: tuple[list[float], list[float]] = ([], [])
-    for index in range(options.runs):
+    before: list[float] = []
+    after: list[float] = []
+    for index in range(runs):
         current = feeds[index % len(feeds)]
-        order = (0, 1) if index % 2 == 0 else (1, 0)
-        for which in order:
-            times[which].append(_timed((before, after)[which], current))
+        turns = [(pair.before, before), (pair.after, after)]
+        for session, times in turns if index % 2 == 0 else reversed(turns):
+            times.append(_timed(session, current))
+        report_progress((index + 1) / runs)
         if time.perf_counter() - started > BUDGET_SECONDS:
             break
-    return times
+    return before, after
 
 
-def describe_latency(
-    times: tuple[list[float], list[float]],
-    options: LatencyOptions,
-    batch_size: int,
-    load_seconds: tuple[float, float],
-    session: Session,
-) -> Latency:
-    """Return the report's part on the times of both models."""
-    ratios = np.asarray(times[1]) / np.asarray(times[0])
-    return Latency(
-        threads=options.threads,
-        batch_size=batch_size,
-        execution_provider=provider_in_use(session),
-        before=_summarize(times[0]),
-        after=_summarize(times[1]),
-        ratio=float(np.median(ratios)),
-        load_seconds_before=load_seconds[0],
-        load_seconds_after=load_seconds[1],
-    )
+def _runs(pair: LoadedPair, feeds: Feeds) -> bool:
+    try:
+        for session in (pair.before, pair.after):
+            run(session, feeds)
+    except ResourceError:
+        raise
+    except EngineError:
+        return False
+    return True
 
 
 def _is_fixed(tensor: TensorInfo) -> bool:

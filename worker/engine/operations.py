@@ -1,5 +1,10 @@
 """The engine's entry point, as the sandbox calls it; its vocabulary is in `requests.py`."""
 
+from worker.engine.datasets.opening import inspect_dataset
+from worker.engine.errors import ResourceError
+from worker.engine.inspection import describe
+from worker.engine.model_io import load
+from worker.engine.pipeline import compress
 from worker.engine.requests import (
     AnyRequest,
     ArrayInfo,
@@ -28,4 +33,25 @@ __all__ = [
     "Request",
     "TensorInfo",
     "UnpackLimits",
+    "run",
 ]
+
+
+def run(
+    request: AnyRequest, report_progress: ReportProgress
+) -> ModelInfo | DatasetInfo | CompressedModel:
+    """Do what is asked and return the answer.
+
+    Raises:
+        EngineError: it cannot be done; the message says what to change.
+    """
+    try:
+        if isinstance(request, InspectModel):
+            loaded = load(request.model_path, request.workdir, request.limits)
+            return describe(loaded.model, loaded.size_bytes)
+        if isinstance(request, InspectDataset):
+            return inspect_dataset(request)
+        return compress(request, report_progress)
+    except MemoryError as error:
+        message = "the work needs more memory than it may use; use a smaller model or fewer samples"
+        raise ResourceError(message, code="out_of_memory") from error

@@ -1,16 +1,18 @@
-"""Progress of a whole compression, from stages and passes that each count for themselves."""
+"""Progress and durations of a whole compression, whose stages each count for themselves."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from worker.engine.requests import ReportProgress
 
 SPANS = {
     "preparing": (0.0, 0.05),
+    "compressing": (0.05, 0.65),
     "verifying": (0.65, 0.7),
     "evaluating": (0.7, 0.85),
     "measuring": (0.85, 1.0),
 }
-PASSES_SPAN = (0.05, 0.65)
 PASS_SPANS = {"calibrating": (0.0, 0.7), "compressing": (0.7, 1.0)}
 
 
@@ -20,17 +22,23 @@ class Progress:
     def __init__(self, report: ReportProgress) -> None:
         self._report = report
         self._reached = 0.0
+        self.durations_seconds: dict[str, float] = {}
 
-    def stage(self, name: str, fraction: float) -> None:
-        """Report a stage of the pipeline, done by a fraction in [0, 1]."""
-        self._advance(name, _within(SPANS[name], fraction))
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Callable[[float], None]]:
+        """Enter a stage and time it; yields what takes the fraction of it that is done."""
+        started = time.perf_counter()
+        self._advance(name, _within(SPANS[name], 0.0))
+        yield lambda fraction: self._advance(name, _within(SPANS[name], fraction))
+        self._advance(name, _within(SPANS[name], 1.0))
+        self.durations_seconds[name] = time.perf_counter() - started
 
     def of_pass(self, index: int, count: int) -> Callable[[str, float], None]:
         """Return what the pass of this index reports its own stages to."""
 
         def report(stage: str, fraction: float) -> None:
             in_pass = _within(PASS_SPANS[stage], fraction)
-            self._advance(stage, _within(PASSES_SPAN, (index + in_pass) / count))
+            self._advance(stage, _within(SPANS["compressing"], (index + in_pass) / count))
 
         return report
 

@@ -150,9 +150,7 @@ def table_sizes(model: onnx.ModelProto) -> dict[str, int]:
 def _trials(inputs: Sequence[TensorInfo]) -> Iterator[Trial]:
     shapes = [resolve_shapes(inputs, size) for size in TRIAL_SIZES[:2]]
     sizes = TRIAL_SIZES if shapes[0] != shapes[1] else TRIAL_SIZES[:1]
-    has_scalar = any(
-        tensor.shape == [] and np.dtype(tensor.dtype).kind in "iu" for tensor in inputs
-    )
+    has_scalar = any(tensor.shape == [] and _kind(tensor) in {"i", "u"} for tensor in inputs)
     scalars = TRIAL_SCALARS if has_scalar else TRIAL_SCALARS[:1]
     for size, scalar in product(sizes, scalars):
         yield Trial(size, scalar)
@@ -169,14 +167,17 @@ def _try(session: Session, samples: SyntheticSamples) -> None:
 
 
 def _can_make(tensor: TensorInfo) -> bool:
-    if tensor.shape is None:
-        return False
+    return tensor.shape is not None and _kind(tensor) in {"b", "i", "u", "f", "O"}
+
+
+def _kind(tensor: TensorInfo) -> str:
+    """Return numpy's letter for the kind of an input's values, none where it has no tensor."""
     if tensor.dtype == "string":
-        return True
+        return "O"
     try:
-        return np.dtype(tensor.dtype).kind in "biuf"
+        return np.dtype(tensor.dtype).kind
     except TypeError:
-        return False
+        return ""
 
 
 def _size(tensor: TensorInfo, axis: int, symbols: Mapping[str, int], size: int) -> int:
