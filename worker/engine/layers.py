@@ -1,5 +1,6 @@
 """What compression did to each weight: as it is stored against the original, worst first."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,13 +132,22 @@ class _StoredWeights:
         values, scale, zero_point = (
             numpy_helper.to_array(tensor).astype(np.float64) for tensor in found if tensor
         )
-        if scale.size == 1:
-            return np.asarray((values - zero_point.reshape(())) * scale.reshape(()))
         original = numpy_helper.to_array(weight.tensor).astype(np.float64)
-        best: Floats | None = None
-        for axis in (a for a in range(values.ndim) if values.shape[a] == scale.size):
-            shape = [scale.size if a == axis else 1 for a in range(values.ndim)]
-            candidate = (values - zero_point.reshape(shape)) * scale.reshape(shape)
-            if best is None or np.sum((candidate - original) ** 2) < np.sum((best - original) ** 2):
-                best = candidate
-        return best
+        candidates = list(_dequantized(values, scale, zero_point))
+        # Integer operators take the weights of Gemm and LSTM transposed.
+        candidates += [np.swapaxes(array, -1, -2) for array in candidates if array.ndim > 1]
+        return min(
+            (array for array in candidates if array.shape == original.shape),
+            key=lambda array: float(np.sum((array - original) ** 2)),
+            default=None,
+        )
+
+
+def _dequantized(values: Floats, scale: Floats, zero_point: Floats) -> Iterator[Floats]:
+    """Yield what a quantized weight may stand for: its scales may lie along several axes."""
+    if scale.size == 1:
+        yield (values - zero_point.reshape(())) * scale.reshape(())
+        return
+    for axis in (axis for axis in range(values.ndim) if values.shape[axis] == scale.size):
+        shape = [scale.size if a == axis else 1 for a in range(values.ndim)]
+        yield (values - zero_point.reshape(shape)) * scale.reshape(shape)
