@@ -123,14 +123,15 @@ class _StoredWeights:
 
     def _dequantize(self, weight: Weight) -> Floats | None:
         """Read a weight of an integer operator, by the names onnxruntime's quantizer gives."""
-        found = [
-            self._index.initializers.get(f"{weight.name}_{part}")
-            for part in ("quantized", "scale", "zero_point")
-        ]
-        if any(tensor is None for tensor in found):
+        found: list[TensorProto] = []
+        for base in (weight.name, f"{weight.name}_Transposed"):
+            names = [f"{base}_{part}" for part in ("quantized", "scale", "zero_point")]
+            if all(name in self._index.initializers for name in names):
+                found = [self._index.initializers[name] for name in names]
+        if not found:
             return None
         values, scale, zero_point = (
-            numpy_helper.to_array(tensor).astype(np.float64) for tensor in found if tensor
+            numpy_helper.to_array(tensor).astype(np.float64) for tensor in found
         )
         original = numpy_helper.to_array(weight.tensor).astype(np.float64)
         candidates = list(_dequantized(values, scale, zero_point))
