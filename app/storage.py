@@ -211,6 +211,8 @@ def _open_private(path: Path) -> BinaryIO:
 
 
 def _seal(file: BinaryIO) -> None:
+    """Make a finished file private, new and safe on the disk."""
+    os.utime(file.fileno())
     os.fchmod(file.fileno(), 0o600)
     os.fsync(file.fileno())
 

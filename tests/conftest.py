@@ -12,12 +12,14 @@ from uuid import uuid4
 
 import pytest
 from redis import Redis
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from app.db import SessionFactory, create_session_factory
 from app.migrations import migrate
 from app.settings import Settings
 from app.storage import Storage
+from app.tables import Base
 from tests.servers import S3, NoPostgresError, Postgres, run_postgres, run_s3, run_valkey
 
 both_databases = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
@@ -31,11 +33,11 @@ def _no_settings_of_the_developer(monkeypatch):
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server with a migrated database named `template`."""
+    """A PostgreSQL server with a migrated database named `migrated`."""
     try:
         with run_postgres() as server:
-            server.execute("CREATE DATABASE template")
-            migrate(server.url("template"))
+            server.execute("CREATE DATABASE migrated")
+            migrate(server.url("migrated"))
             yield server
     except NoPostgresError as error:
         pytest.skip(f"NO POSTGRESQL, NOTHING IS TESTED ON IT: {error}")
@@ -61,18 +63,24 @@ def empty_database_url(database, request, tmp_path) -> Iterator[str]:
     if database == "sqlite":
         yield f"sqlite:///{tmp_path / 'empty.db'}"
     else:
-        yield from _postgres_database(request.getfixturevalue("postgres"), "template1")
+        server = request.getfixturevalue("postgres")
+        name = f"test_{uuid4().hex}"
+        server.execute(f"CREATE DATABASE {name}")
+        yield server.url(name)
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-def database_url(database, request, tmp_path) -> Iterator[str]:
-    """A migrated database, empty but for its tables."""
+def database_url(database, request, tmp_path) -> str:
+    """A migrated database, empty but for its tables; on PostgreSQL always the same one."""
     if database == "sqlite":
         path = tmp_path / "test.db"
         shutil.copyfile(request.getfixturevalue("migrated_sqlite"), path)
-        yield f"sqlite:///{path}"
-    else:
-        yield from _postgres_database(request.getfixturevalue("postgres"), "template")
+        return f"sqlite:///{path}"
+    server = request.getfixturevalue("postgres")
+    for table in reversed(Base.metadata.sorted_tables):
+        server.execute(str(delete(table)), database="migrated")
+    return server.url("migrated")
 
 
 @pytest.fixture
@@ -129,10 +137,3 @@ def settings(tmp_path, database_url, valkey_url) -> Settings:
 def storage(settings) -> Storage:
     """Local storage in the test's own folder."""
     return Storage(settings)
-
-
-def _postgres_database(server: Postgres, template: str) -> Iterator[str]:
-    name = f"test_{uuid4().hex}"
-    server.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield server.url(name)
-    server.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -40,14 +41,13 @@ class Postgres:
             "postgresql", "postgres", database=database, query=query
         ).render_as_string()
 
-    def execute(self, statement: str) -> None:
-        with self.connect() as connection:
+    def execute(self, statement: str, database: str = "postgres") -> None:
+        with self.connect(database) as connection:
             connection.execute(statement.encode())
 
-    def connect(self) -> psycopg.Connection:
-        return psycopg.connect(
-            host=str(self.folder), user="postgres", dbname="postgres", autocommit=True
-        )
+    def connect(self, database: str = "postgres") -> psycopg.Connection:
+        host = str(self.folder)
+        return psycopg.connect(host=host, user="postgres", dbname=database, autocommit=True)
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def run_postgres() -> Iterator[Postgres]:
             _wait_for(lambda: postgres.connect().close(), server, psycopg.OperationalError)
             yield postgres
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGQUIT)  # at once: nothing is to be kept
             server.wait(START_SECONDS)
 
 

@@ -111,17 +111,6 @@ def list(  # noqa: A001 - the repositories' common verb, always called as `jobs.
     return read_page(session, query, JobRow.id, cursor=cursor, limit=limit)
 
 
-def is_model_in_use(session: Session, model_id: str) -> bool:
-    """Return whether a job that is not terminal needs the model."""
-    return _is_needed(session, JobRow.model_id == model_id)
-
-
-def is_dataset_in_use(session: Session, dataset_id: str) -> bool:
-    """Return whether a job that is not terminal needs the dataset."""
-    calibrates = JobRow.calibration_dataset_id == dataset_id
-    return _is_needed(session, or_(calibrates, JobRow.evaluation_dataset_id == dataset_id))
-
-
 def unfinished_users(session: Session, upload_id: str, limit: int = 5) -> Sequence[str]:
     """Return ids of jobs that are not terminal and need this model or dataset."""
     columns = (JobRow.model_id, JobRow.calibration_dataset_id, JobRow.evaluation_dataset_id)
@@ -279,11 +268,6 @@ def _conditions(which: JobFilter) -> Sequence[ColumnElement[bool]]:
         key, value = which.label
         conditions = (*conditions, JobRow.labels[key].as_string() == value)
     return conditions
-
-
-def _is_needed(session: Session, condition: ColumnElement[bool]) -> bool:
-    query = select(JobRow.id).where(condition, JobRow.state.not_in(TERMINAL_STATES)).limit(1)
-    return session.scalar(query) is not None
 
 
 def _is_running_lapsed(now: datetime) -> ColumnElement[bool]:

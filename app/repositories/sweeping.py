@@ -92,7 +92,7 @@ def delete_expired(session: Session, job_id: str) -> bool:
 def count_by_state(session: Session) -> Mapping[JobState, int]:
     """Return how many jobs are in each state that has any."""
     query = select(JobRow.state, func.count()).group_by(JobRow.state)
-    return dict(session.execute(query).tuples())
+    return dict(session.execute(query).all())
 
 
 def oldest_queued_age_seconds(session: Session) -> float:
