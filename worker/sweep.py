@@ -13,14 +13,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import structlog
-from sqlalchemy.orm import Session
 
 from app.db import SessionFactory
 from app.queue import Queue
 from app.repositories import artifacts, datasets, idempotency, jobs, models, sweeping
 from app.settings import Settings
 from app.storage import Storage, StoredFile
-from app.tables import DatasetRow, JobRow, ModelRow
+from app.tables import JobRow
 from worker.results import problem
 
 HOUSEKEEPING_SECONDS = 600.0
@@ -101,7 +100,7 @@ class Sweep:
                 logger.info(event, job_id=job_id, by="sweep")
 
     def _send_due_jobs(self) -> None:
-        """Send what is due; all that waits is when a broker comes back, maybe with its queue lost."""
+        """Send what is due: all that waits when a broker comes back, maybe without its queue."""
         is_up = self._queue.ping()
         with self._session_factory.begin() as session:
             if is_up and not self._was_broker_up:
@@ -134,20 +133,13 @@ class Sweep:
         """Delete expired models and datasets that no waiting or running job needs."""
         with self._session_factory.begin() as session:
             for model in models.expired(session):
-                self._delete_upload(session, model)
+                models.get_locked(session, model.workspace, model.id)  # as a submission does
+                if not jobs.unfinished_users(session, model.id):
+                    models.delete(session, model)
             for dataset in datasets.expired(session):
-                self._delete_upload(session, dataset)
-
-    def _delete_upload(self, session: Session, row: ModelRow | DatasetRow) -> None:
-        """Delete a model or dataset, under the lock that a submission takes too."""
-        if isinstance(row, ModelRow):
-            models.get_locked(session, row.workspace, row.id)
-            if not jobs.is_model_in_use(session, row.id):
-                models.delete(session, row)
-        else:
-            datasets.get_locked(session, row.workspace, row.id)
-            if not jobs.is_dataset_in_use(session, row.id):
-                datasets.delete(session, row)
+                datasets.get_locked(session, dataset.workspace, dataset.id)
+                if not jobs.unfinished_users(session, dataset.id):
+                    datasets.delete(session, dataset)
 
     def _delete_orphaned_blobs(self) -> None:
         """Delete blobs without a row, but for young ones, whose row may be on its way."""

@@ -210,7 +210,7 @@ def test_children_die_with_a_killed_parent(tmp_path):
         f"request = Behave(behaviour='hang', workdir=Path({str(tmp_path)!r}))\n"
         "sandbox.run(request, Limits(), on_progress=lambda *_: print('hanging', flush=True))\n"
     )
-    parent = subprocess.Popen(  # noqa: S603 - the script above
+    parent = subprocess.Popen(
         [sys.executable, "-c", script], cwd=SOURCE_ROOT, stdout=subprocess.PIPE, text=True
     )
     with parent:
