@@ -42,8 +42,10 @@ def configure_logging(log_format: LogFormat, log_level: str) -> None:
 
 def _renderers(log_format: LogFormat) -> list[structlog.typing.Processor]:
     if log_format == "json":
-        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    # The default tracebacks take seconds, and print every local variable.
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
 
 
 def _quiet_libraries() -> None:
@@ -54,5 +56,5 @@ def _quiet_libraries() -> None:
     access = logging.getLogger("uvicorn.access")
     access.handlers = []
     access.propagate = False
-    for name in ("httpx", "multipart", "python_multipart"):
+    for name in ("alembic", "httpx", "httpx2", "python_multipart"):
         logging.getLogger(name).setLevel(logging.WARNING)

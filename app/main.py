@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from app.api import datasets, discovery, jobs, models, openapi, probes, results
 from app.api.middleware import ObservingMiddleware
@@ -36,8 +37,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.validation_limiter = CapacityLimiter(settings.validation_concurrency)
     app.add_middleware(ObservingMiddleware, metrics=app.state.metrics)
     install_problem_handlers(app)
-    for part in (models, datasets, jobs, results, discovery, probes):
-        app.include_router(part.router)
+    routers = [part.router for part in (models, datasets, jobs, results, discovery, probes)]
+    for router in routers:
+        app.include_router(router)
+    app.state.api_routes = [
+        route for router in routers for route in router.routes if isinstance(route, APIRoute)
+    ]
     # FastAPI documents this assignment as the way to extend its own document.
     app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
     return app

@@ -11,7 +11,7 @@ from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
 from app.api.problems import Responses
-from app.errors import RangeNotSatisfiableError
+from app.errors import GoneError, RangeNotSatisfiableError, StorageError
 from app.services.content import Content
 from app.storage import Storage
 
@@ -33,7 +33,17 @@ def serve_content(request: Request, storage: Storage, content: Content) -> Respo
 
     Raises:
         RangeNotSatisfiableError: the asked range lies outside the file.
+        GoneError: the file is not in the storage any more.
     """
+    try:
+        return _serve(request, storage, content)
+    except StorageError as error:
+        if error.code != "storage_missing":
+            raise
+        raise GoneError(f"the file {content.file_name!r} was deleted") from error
+
+
+def _serve(request: Request, storage: Storage, content: Content) -> Response:
     etag = f'"{content.sha256}"'
     headers = _headers(content, etag)
     if _names_tag(request.headers.get("if-none-match"), etag):

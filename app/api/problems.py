@@ -6,6 +6,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -17,6 +18,7 @@ from app.errors import (
     FieldError,
     InvalidRequestError,
     RangeNotSatisfiableError,
+    StorageError,
     UnauthorizedError,
     UnavailableError,
 )
@@ -84,6 +86,7 @@ _REASONS = {
 def install_problem_handlers(app: FastAPI) -> None:
     """Make every failure of the app a problem."""
     app.add_exception_handler(AppError, _render_app_error)
+    app.add_exception_handler(StorageError, _render_storage_error)
     app.add_exception_handler(EngineError, _render_engine_error)
     app.add_exception_handler(RequestValidationError, _render_validation_error)
     app.add_exception_handler(HTTPException, _render_http_error)
@@ -104,6 +107,13 @@ def _render(request: Request, problem: Problem, headers: dict[str, str]) -> Resp
 def _render_app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)  # noqa: S101 - starlette's handlers take any Exception
     return _render(request, _problem_of(error), _headers_of(error))
+
+
+def _render_storage_error(request: Request, error: Exception) -> Response:
+    """Keep the storage's own words, which name files of ours, in the log."""
+    log.error("http.storage_error", exc_info=error)
+    unavailable = UnavailableError("the storage does not work now; try again later")
+    return _render_app_error(request, unavailable)
 
 
 def _problem_of(error: AppError) -> Problem:
@@ -148,6 +158,8 @@ def _render_validation_error(request: Request, error: Exception) -> Response:
 def _render_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
     headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
     code, title, detail = _HTTP_ERRORS.get(
         error.status_code, ("http_error", "Request refused", str(error.detail))
     )
@@ -159,6 +171,13 @@ def _render_http_error(request: Request, error: Exception) -> Response:
         code=code,
     )
     return _render(request, problem, headers)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Return the methods of all routes at this path; starlette knows the first route's only."""
+    routes: list[APIRoute] = request.app.state.api_routes
+    here = (it for it in routes if it.path_regex.fullmatch(request.scope["path"]))
+    return sorted({method for route in here for method in route.methods})
 
 
 def _render_disconnect(request: Request, _error: Exception) -> Response:
