@@ -1,0 +1,54 @@
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.onnx_models import float_value, linear, model_of
+from worker.engine.weights.finding import find_weights
+
+
+def loop_model():
+    """A Loop whose body multiplies with `inner`, and with `outer` of the graph around it."""
+    body = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["state", "inner"], ["half"], name="in_body"),
+            helper.make_node("MatMul", ["half", "outer"], ["next"], name="with_outer"),
+            helper.make_node("Identity", ["going"], ["still_going"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            float_value("state", ["rows", 4]),
+        ],
+        [
+            helper.make_tensor_value_info("still_going", TensorProto.BOOL, []),
+            float_value("next", ["rows", 4]),
+        ],
+        [numpy_helper.from_array(np.eye(4, dtype=np.float32), "inner")],
+    )
+    return model_of(
+        [helper.make_node("Loop", ["turns", "", "x"], ["y"], name="loop", body=body)],
+        inputs=[float_value("x", ["rows", 4])],
+        outputs=[float_value("y", ["rows", 4])],
+        weights={"outer": np.eye(4, dtype=np.float32), "turns": np.array(3, np.int64)},
+    )
+
+
+def test_finds_the_weights_of_the_graph_and_of_its_subgraphs():
+    weights = {weight.name: weight for weight in find_weights(loop_model())}
+
+    assert set(weights) == {"outer", "inner"}
+    assert [use.node.name for use in weights["inner"].uses] == ["in_body"]
+    assert [use.node.name for use in weights["outer"].uses] == ["with_outer"]
+
+
+def test_leaves_out_small_and_integer_weights():
+    names = [weight.name for weight in find_weights(linear(np.ones((4, 3))), minimum_values=12)]
+
+    assert names == ["weight"]
+
+
+def test_leaves_out_weights_that_a_caller_may_override():
+    model = linear(np.ones((4, 3)))
+    model.graph.input.append(float_value("weight", [4, 3]))
+
+    assert [weight.name for weight in find_weights(model)] == ["bias"]

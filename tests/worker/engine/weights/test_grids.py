@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from worker.engine.weights.grids import (
+    Layout,
+    block_layout,
+    per_channel_layouts,
+    relative_error,
+    round_to_grid,
+    scales_of,
+)
+
+
+def test_a_grid_decodes_to_the_nearest_multiples_of_its_scale():
+    weight = np.array([[0.9, -0.26, 0.0, 1.27]], np.float32)
+    scale = np.array([[0.5]], np.float16)
+
+    grid = round_to_grid(weight, Layout((1, 4), 1), 8, scale)
+
+    assert grid.values.tolist() == [[2, -1, 0, 3]]
+    assert grid.decode().tolist() == [[1.0, -0.5, 0.0, 1.5]]
+
+
+def test_four_bit_values_stay_within_their_range():
+    weight = np.array([[10.0, -10.0]], np.float32)
+
+    grid = round_to_grid(weight, Layout((1, 2), 1), 4, np.array([[1.0]], np.float16))
+
+    assert grid.values.tolist() == [[7, -8]]
+
+
+def test_scale_search_clips_an_outlier_that_costs_more_than_it_is_worth():
+    weight = np.linspace(-1, 1, 64, dtype=np.float32)[None]
+    weight[0, 0] = 1.6
+    layout = Layout((1, 64), 1)
+    largest = np.array([[1.6 / 7]], np.float32)
+
+    searched = round_to_grid(weight, layout, 4, scales_of(weight, layout, 4))
+
+    assert searched.scale.item() < largest.item()
+    assert relative_error(weight, searched) < relative_error(
+        weight, round_to_grid(weight, layout, 4, largest)
+    )
+
+
+def test_scales_are_half_precision_unless_that_loses_their_range():
+    weight = np.array([[1.0, -1.0], [0.5, 0.25]], np.float32)
+    layout = Layout((2, 2), 1)
+
+    assert scales_of(weight, layout, 8).dtype == np.float16
+    assert scales_of(weight * 1e-6, layout, 8).dtype == np.float32
+
+
+def test_a_channel_of_zeros_has_a_scale_that_keeps_it_zero():
+    weight = np.array([[0.0, 0.0], [1.0, -1.0]], np.float32)
+    layout = Layout((2, 2), 1)
+
+    grid = round_to_grid(weight, layout, 8, scales_of(weight, layout, 8))
+
+    assert grid.decode()[0].tolist() == [0.0, 0.0]
+    assert np.isfinite(grid.scale).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "contraction_first", "stored"),
+    [
+        ((384, 1536), True, (12, 32, 1536)),
+        ((64, 3, 3, 3), False, (64, 1, 27)),
+        ((128, 24, 3, 3), False, (128, 6, 36)),
+        ((10, 127), False, None),
+    ],
+)
+def test_blocks_divide_the_contraction_evenly(shape, contraction_first, stored):
+    layout = block_layout(shape, contraction_first, 32)
+
+    assert (layout and layout.shape) == stored
+
+
+def test_every_axis_is_a_candidate_channel_and_lstm_rows_too():
+    shapes = {layout.scale_shape for layout in per_channel_layouts((2, 8, 4))}
+
+    assert shapes == {(), (2, 1, 1), (1, 8, 1), (1, 1, 4), (2, 8, 1)}

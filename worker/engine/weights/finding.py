@@ -1,0 +1,70 @@
+"""Finds the constant float weights of a model, in the graph and in every subgraph."""
+
+from dataclasses import dataclass, field
+from math import prod
+
+import onnx
+
+from worker.engine.graphs import subgraphs
+
+FLOAT_TYPES = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE}
+
+
+@dataclass
+class Use:
+    """One node that reads a weight, and at which of its inputs."""
+
+    node: onnx.NodeProto
+    input_index: int
+
+
+@dataclass
+class Weight:
+    """An initializer, the graph that owns it, and the nodes that read it wherever they are."""
+
+    graph: onnx.GraphProto
+    tensor: onnx.TensorProto
+    uses: list[Use] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The initializer's name."""
+        return self.tensor.name
+
+    @property
+    def size(self) -> int:
+        """The number of values."""
+        return prod(self.tensor.dims)
+
+    def is_in_main_graph(self, model: onnx.ModelProto) -> bool:
+        """Return whether the owner is the model's own graph, not a subgraph."""
+        return self.graph is model.graph
+
+
+def find_weights(model: onnx.ModelProto, minimum_values: int = 1) -> list[Weight]:
+    """Return the float initializers that no caller can override, in graph order.
+
+    Left out are those with fewer values than `minimum_values`, and those listed as graph inputs.
+    """
+    found: list[Weight] = []
+    _visit(model.graph, {}, found)
+    return [weight for weight in found if weight.size >= minimum_values]
+
+
+def _visit(graph: onnx.GraphProto, outer: dict[str, Weight], found: list[Weight]) -> None:
+    """Collect a graph's weights and credit its nodes to the weights they read."""
+    overridable = {value.name for value in graph.input}
+    produced = {name for node in graph.node for name in node.output}
+    scope = {k: v for k, v in outer.items() if k not in overridable and k not in produced}
+    for tensor in graph.initializer:
+        scope.pop(tensor.name, None)
+        if tensor.data_type in FLOAT_TYPES and tensor.name not in overridable:
+            weight = Weight(graph, tensor)
+            scope[tensor.name] = weight
+            found.append(weight)
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            if name in scope:
+                scope[name].uses.append(Use(node, index))
+        for body in subgraphs(node):
+            _visit(body, scope, found)

@@ -1,0 +1,165 @@
+"""Rounds a weight to a grid of few bits: how it is cut into blocks, and with which scales."""
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int8]
+Scales = npt.NDArray[np.float16] | FloatArray
+
+HALF_NORMAL_MINIMUM = 2.0**-14
+HALF_MAXIMUM = 65504.0
+NEGLIGIBLE_SCALE = 2.0**-126
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a weight is stored: its values reshaped to `shape`, one scale along `axis`.
+
+    The scales have the stored shape with 1 at `axis`; an `axis` of None is one scale for all.
+    """
+
+    shape: tuple[int, ...]
+    axis: int | tuple[int, ...] | None
+
+    @property
+    def scale_shape(self) -> tuple[int, ...]:
+        """The shape of the scales, which broadcasts against `shape`."""
+        if self.axis is None:
+            return ()
+        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
+        return tuple(1 if i in axes else size for i, size in enumerate(self.shape))
+
+    def bits_per_value(self, bits: int) -> float:
+        """Return the stored bits of a value, its share of a 16-bit scale included."""
+        return bits + 16 * prod(self.scale_shape) / prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A weight on its grid: `weight = (values * scale).reshape(weight_shape)`.
+
+    `values` are integers in [-2^(bits-1), 2^(bits-1)), kept as int8 whatever `bits`.
+    """
+
+    bits: int
+    values: IntArray
+    scale: Scales
+    weight_shape: tuple[int, ...]
+
+    def decode(self) -> FloatArray:
+        """Return the weight that a runtime computes with."""
+        decoded = self.values.astype(np.float32) * self.scale.astype(np.float32)
+        return decoded.reshape(self.weight_shape)
+
+
+def per_channel_layouts(shape: tuple[int, ...]) -> list[Layout]:
+    """Return the layouts that keep a weight's own shape: one scale in all, or one a channel.
+
+    Every axis is a candidate, because which one is the channel depends on the node (Conv 0,
+    ConvTranspose 1, MatMul last, LSTM the first two), and the error tells.
+    """
+    layouts = [Layout(shape, None)]
+    for kept in range(len(shape)):
+        reduced = tuple(i for i in range(len(shape)) if i != kept)
+        if reduced and shape[kept] > 1:
+            layouts.append(Layout(shape, reduced))
+    if len(shape) == 3:
+        layouts.append(Layout(shape, 2))
+    return layouts
+
+
+def block_layout(shape: tuple[int, ...], contraction_first: bool, block_size: int) -> Layout | None:
+    """Return the layout with one scale for about `block_size` values along the contraction.
+
+    `contraction_first` is MatMul's `(K, N)`; otherwise a weight is `(M, K...)`, as Conv's. Blocks
+    divide K evenly, so that nothing is padded; None where no size from half to double does.
+    """
+    if contraction_first and len(shape) == 2:
+        length, channels = shape
+    else:
+        channels, length = shape[0], prod(shape[1:])
+    sizes = [n for n in range(block_size // 2, 2 * block_size + 1) if length % n == 0]
+    if length < 2 * block_size:
+        sizes.append(length)
+    if not sizes:
+        return None
+    size = min(sizes, key=lambda n: (abs(n - block_size), n))
+    if contraction_first and len(shape) == 2:
+        return Layout((length // size, size, channels), 1)
+    return Layout((channels, length // size, size), 2)
+
+
+def scales_of(
+    weight: FloatArray, layout: Layout, bits: int, importance: FloatArray | None = None
+) -> Scales:
+    """Return the scales that minimise the squared rounding error, searched below the maximum.
+
+    Error: sum(importance * (w - scale * clip(round(w / scale)))^2) for each scale's block.
+    `importance` has the stored shape, or broadcasts to it.
+    """
+    stored = weight.reshape(layout.shape)
+    largest = np.abs(stored).max(axis=layout.axis, keepdims=layout.axis is not None)
+    steps = 2 ** (bits - 1) - 1
+    best_scale = _representable(largest / steps)
+    best_error = _rounding_error(stored, best_scale, layout, bits, importance)
+    for factor in _shrink_factors(bits):
+        scale = _representable(largest * np.float32(factor / steps))
+        error = _rounding_error(stored, scale, layout, bits, importance)
+        better = error < best_error
+        best_error = np.where(better, error, best_error)
+        best_scale = np.where(better, scale, best_scale)
+    return best_scale.astype(np.float16) if _fits_half(best_scale) else best_scale
+
+
+def round_to_grid(weight: FloatArray, layout: Layout, bits: int, scale: Scales) -> Grid:
+    """Return the nearest grid values of a weight."""
+    values = _nearest(weight.reshape(layout.shape), scale, bits)
+    return Grid(bits, values.astype(np.int8), scale, weight.shape)
+
+
+def relative_error(weight: FloatArray, grid: Grid) -> float:
+    """Return sum((w - decoded)^2) / sum(w^2); 0 for a weight of zeros."""
+    power = float(np.square(weight, dtype=np.float64).sum())
+    if power == 0:
+        return 0.0
+    return float(np.square(weight - grid.decode(), dtype=np.float64).sum()) / power
+
+
+def _representable(scale: FloatArray) -> FloatArray:
+    """Return scales as a file holds them: never zero, rounded to float16 where the range allows."""
+    scale = np.where(scale > NEGLIGIBLE_SCALE, scale, np.float32(1)).astype(np.float32)
+    return scale.astype(np.float16).astype(np.float32) if _fits_half(scale) else scale
+
+
+def _fits_half(scale: FloatArray) -> bool:
+    """Return whether all scales are normal float16 numbers."""
+    return bool(scale.min() >= HALF_NORMAL_MINIMUM and scale.max() <= HALF_MAXIMUM)
+
+
+def _shrink_factors(bits: int) -> npt.NDArray[np.float64]:
+    """Return what to try of the largest value: few bits gain more from clipping it."""
+    return np.array([0.98, 0.95]) if bits >= 8 else np.linspace(1.15, 0.6, 23)
+
+
+def _nearest(stored: FloatArray, scale: npt.NDArray[np.floating], bits: int) -> FloatArray:
+    limit = 2 ** (bits - 1)
+    rounded: FloatArray = np.clip(np.rint(stored / scale.astype(np.float32)), -limit, limit - 1)
+    return rounded
+
+
+def _rounding_error(
+    stored: FloatArray,
+    scale: npt.NDArray[np.floating],
+    layout: Layout,
+    bits: int,
+    importance: FloatArray | None,
+) -> FloatArray:
+    error = np.square(stored - _nearest(stored, scale, bits) * scale.astype(np.float32))
+    if importance is not None:
+        error = error * importance
+    total: FloatArray = error.sum(axis=layout.axis, keepdims=layout.axis is not None)
+    return total

@@ -1,0 +1,194 @@
+"""Streams the second moments of the inputs that a layer multiplies with its weight.
+
+For MatMul and Gemm an input is a row; for Conv it is the patch under the kernel. Memory depends on
+the layers, never on the number of samples.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper
+from onnx.helper import get_attribute_value
+
+from worker.engine import runtime
+from worker.engine.errors import CalibrationError
+from worker.engine.samples import SampleSource
+from worker.engine.weights.finding import Weight
+from worker.engine.weights.grids import FloatArray
+
+ROWS_PER_SAMPLE = 512
+LARGEST_INPUT = 4096
+"""Inputs of a layer above which its moments would cost more memory and time than they gain."""
+
+Moments = npt.NDArray[np.float64]
+T = TypeVar("T")
+
+
+@dataclass
+class MultipliedLayer:
+    """A node of the main graph that contracts a constant weight with an activation.
+
+    The weight as a matrix is (groups, channels, inputs); `moments` is (groups, inputs, inputs).
+    """
+
+    node: onnx.NodeProto
+    weight_shape: tuple[int, ...]
+    moments: Moments
+
+    @property
+    def activation(self) -> str:
+        """The name of the activation."""
+        return self.node.input[0]
+
+    @property
+    def is_contracted_first(self) -> bool:
+        """Whether the weight is (inputs, channels), as MatMul's."""
+        transposed = _attribute(self.node, "transB", 0)
+        return self.node.op_type == "MatMul" or (self.node.op_type == "Gemm" and not transposed)
+
+    def as_matrices(self, weight: FloatArray) -> FloatArray:
+        """Return the weight as (groups, channels, inputs)."""
+        groups, inputs = self.moments.shape[:2]
+        matrix = weight.T if self.is_contracted_first else weight
+        return np.ascontiguousarray(matrix).reshape(groups, -1, inputs)
+
+    def from_matrices(self, matrices: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Return matrices in the weight's own shape again."""
+        if self.is_contracted_first:
+            return np.ascontiguousarray(matrices[0].T)
+        return matrices.reshape(self.weight_shape)
+
+    def add(self, activation: FloatArray) -> None:
+        """Add one sample's inputs."""
+        rows = _patches(self.node, self.weight_shape, activation)
+        groups, inputs = self.moments.shape[:2]
+        by_group = rows.reshape(len(rows), groups, inputs).transpose(1, 0, 2)
+        self.moments += by_group.transpose(0, 2, 1) @ by_group
+
+
+def multiplied_layers(weights: list[Weight], model: onnx.ModelProto) -> dict[str, MultipliedLayer]:
+    """Return, by weight name, the layers whose moments can be collected.
+
+    A weight with several readers has several input distributions, and is left out.
+    """
+    layers = {}
+    for weight in weights:
+        shape = tuple(weight.tensor.dims)
+        if not weight.is_in_main_graph(model) or len(weight.uses) != 1:
+            continue
+        use = weight.uses[0]
+        inputs = _input_count(use.node, shape) if use.input_index == 1 else None
+        if inputs is None or inputs > LARGEST_INPUT:
+            continue
+        groups = _attribute(use.node, "group", 1) if use.node.op_type == "Conv" else 1
+        layers[weight.name] = MultipliedLayer(use.node, shape, np.zeros((groups, inputs, inputs)))
+    return layers
+
+
+def collect(
+    model: onnx.ModelProto,
+    layers: dict[str, MultipliedLayer],
+    samples: SampleSource,
+    report_progress: Callable[[float], None],
+) -> None:
+    """Run the samples and add every layer's inputs to its moments.
+
+    Raises:
+        CalibrationError: a sample cannot be run.
+    """
+    names = sorted({layer.activation for layer in layers.values()})
+    inputs = {value.name for value in model.graph.input}
+    session = runtime.open_session(
+        _with_outputs(model, [name for name in names if name not in inputs]),
+        failure=CalibrationError,
+    )
+    fetched = [name for name in names if name not in inputs]
+    for index, sample in enumerate(samples):
+        outputs = runtime.run(session, sample.feeds, fetched, failure=CalibrationError)
+        activations = {**sample.feeds, **dict(zip(fetched, outputs, strict=True))}
+        for layer in layers.values():
+            layer.add(activations[layer.activation].astype(np.float32))
+        report_progress((index + 1) / len(samples))
+
+
+def _with_outputs(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
+    """Return a copy whose graph also outputs these values; onnxruntime infers their types."""
+    extended = onnx.ModelProto()
+    extended.CopyFrom(model)
+    existing = {value.name for value in model.graph.output}
+    extended.graph.output.extend(
+        helper.make_empty_tensor_value_info(name) for name in names if name not in existing
+    )
+    return extended
+
+
+def _input_count(node: onnx.NodeProto, weight_shape: tuple[int, ...]) -> int | None:
+    """Return how many values one output of the node sums over; None where it does not multiply."""
+    if node.domain not in {"", "ai.onnx"}:
+        return None
+    if node.op_type == "Conv" and len(weight_shape) >= 3:
+        return prod(weight_shape[1:])
+    if node.op_type == "MatMul" and len(weight_shape) == 2:
+        return weight_shape[0]
+    if node.op_type == "Gemm":
+        return weight_shape[1] if _attribute(node, "transB", 0) else weight_shape[0]
+    return None
+
+
+def _patches(
+    node: onnx.NodeProto, weight_shape: tuple[int, ...], activation: FloatArray
+) -> FloatArray:
+    """Return up to `ROWS_PER_SAMPLE` evenly spaced inputs: (rows, groups * inputs)."""
+    if node.op_type != "Conv":
+        if _attribute(node, "transA", 0):
+            activation = activation.T
+        rows = activation.reshape(-1, activation.shape[-1])
+        return rows[_evenly_spaced(len(rows))]
+    spatial = weight_shape[2:]
+    strides = _attribute(node, "strides", [1] * len(spatial))
+    dilations = _attribute(node, "dilations", [1] * len(spatial))
+    extents = [(size - 1) * step + 1 for size, step in zip(spatial, dilations, strict=True)]
+    padded = _pad(node, activation, extents, strides)
+    axes = tuple(range(2, padded.ndim))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, extents, axis=axes)
+    steps = [1, 1, *strides, *dilations]
+    windows = windows[tuple(slice(None, None, step) for step in steps)]
+    positions = (windows.shape[0], *windows.shape[2 : 2 + len(spatial)])
+    chosen = np.unravel_index(_evenly_spaced(prod(positions)), positions)
+    patches = np.moveaxis(windows, 1, -1)[chosen]
+    return np.moveaxis(patches, -1, 1).reshape(len(patches), -1)
+
+
+def _pad(
+    node: onnx.NodeProto, activation: FloatArray, extents: list[int], strides: list[int]
+) -> FloatArray:
+    """Return a Conv's input with its padding, explicit or by `auto_pad`."""
+    count = len(extents)
+    pads = _attribute(node, "pads", [0] * (2 * count))
+    mode = _attribute(node, "auto_pad", b"NOTSET").decode()
+    if mode.startswith("SAME"):
+        totals = [
+            max((-(-size // stride) - 1) * stride + extent - size, 0)
+            for size, stride, extent in zip(activation.shape[2:], strides, extents, strict=True)
+        ]
+        small, large = [total // 2 for total in totals], [total - total // 2 for total in totals]
+        pads = [*small, *large] if mode == "SAME_UPPER" else [*large, *small]
+    widths = [(0, 0), (0, 0), *zip(pads[:count], pads[count:], strict=True)]
+    return np.pad(activation, widths)
+
+
+def _evenly_spaced(count: int) -> npt.NDArray[np.int64]:
+    return np.unique(np.linspace(0, count - 1, min(count, ROWS_PER_SAMPLE)).astype(np.int64))
+
+
+def _attribute(node: onnx.NodeProto, name: str, default: T) -> T:
+    for attribute in node.attribute:
+        if attribute.name == name:
+            value: T = get_attribute_value(attribute)
+            return value
+    return default

@@ -1,0 +1,87 @@
+"""Writes a weight as packed integers and the nodes that turn it back into floats.
+
+The nodes are Cast, Mul and Reshape on initializers, which onnxruntime folds into a float constant
+when it loads the model: the file is small, and the computation and its speed stay those of fp32.
+"""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from worker.engine.names import NameGiver
+from worker.engine.weights.finding import Weight
+from worker.engine.weights.grids import Grid
+
+INTEGER_TYPES = {8: TensorProto.INT8, 4: TensorProto.INT4, 2: TensorProto.INT2}
+MINIMUM_OPSETS = {8: 13, 4: 21, 2: 25}
+"""The first opset whose Cast takes the integer type (onnx.ai/onnx/operators/onnx__Cast.html)."""
+
+
+class FoldedStorage:
+    """Collects stored weights, and rewrites their graphs once at the end.
+
+    A decoded weight keeps its name, so that its readers, subgraphs included, need no change.
+    """
+
+    def __init__(self, model: onnx.ModelProto, names: NameGiver) -> None:
+        self._model = model
+        self._names = names
+        self._graphs: dict[int, tuple[onnx.GraphProto, dict[str, list[onnx.TensorProto]]]] = {}
+        self._nodes: dict[int, list[onnx.NodeProto]] = {}
+
+    def store(self, weight: Weight, grid: Grid) -> None:
+        """Replace an initializer by its grid."""
+        name = weight.name
+        integers = self._names.name(f"{name}.quantized")
+        scale = self._names.name(f"{name}.scale")
+        tensors = [pack(integers, grid), numpy_helper.from_array(np.asarray(grid.scale), scale)]
+        floats = [self._names.name(f"{name}.float"), self._names.name(f"{name}.scale_float")]
+        element_type = weight.tensor.data_type
+        nodes = [self._cast(integers, floats[0], element_type)]
+        if grid.scale.dtype == np.float16 or element_type != TensorProto.FLOAT:
+            nodes.append(self._cast(scale, floats[1], element_type))
+            scale = floats[1]
+        is_reshaped = grid.values.shape != grid.weight_shape
+        product = self._names.name(f"{name}.blocks") if is_reshaped else name
+        nodes.append(self._node("Mul", [floats[0], scale], product))
+        if is_reshaped:
+            shape = self._names.name(f"{name}.shape")
+            tensors.append(numpy_helper.from_array(np.array(grid.weight_shape, np.int64), shape))
+            nodes.append(self._node("Reshape", [product, shape], name))
+        graph, replaced = self._graphs.setdefault(id(weight.graph), (weight.graph, {}))
+        replaced[name] = tensors
+        self._nodes.setdefault(id(graph), []).extend(nodes)
+
+    def finish(self) -> list[str]:
+        """Rewrite the graphs and return the names of the values that onnxruntime must fold."""
+        for key, (graph, replaced) in self._graphs.items():
+            kept = [tensor for tensor in graph.initializer if tensor.name not in replaced]
+            added = [tensor for tensors in replaced.values() for tensor in tensors]
+            nodes = [*self._nodes[key], *graph.node]
+            del graph.initializer[:], graph.node[:]
+            graph.initializer.extend([*kept, *added])
+            graph.node.extend(nodes)
+        return [node.output[0] for nodes in self._nodes.values() for node in nodes]
+
+    def _cast(self, value: str, output: str, element_type: int) -> onnx.NodeProto:
+        node = self._node("Cast", [value], output)
+        node.attribute.append(helper.make_attribute("to", element_type))
+        return node
+
+    def _node(self, op_type: str, inputs: list[str], output: str) -> onnx.NodeProto:
+        name = self._names.name(f"{output}/{op_type}")
+        return helper.make_node(op_type, inputs, [output], name=name)
+
+
+def pack(name: str, grid: Grid) -> TensorProto:
+    """Return the grid's integers as a tensor; of several in a byte the first is the lowest."""
+    values = np.ascontiguousarray(grid.values).reshape(-1)
+    per_byte = 8 // grid.bits
+    if per_byte > 1:
+        values = np.concatenate([values, np.zeros(-values.size % per_byte, np.int8)])
+        lanes = values.view(np.uint8).reshape(-1, per_byte) & (2**grid.bits - 1)
+        shifts = np.arange(per_byte, dtype=np.uint8) * grid.bits
+        values = np.bitwise_or.reduce(lanes << shifts, axis=1).astype(np.uint8).view(np.int8)
+    return helper.make_tensor(
+        name, INTEGER_TYPES[grid.bits], grid.values.shape, values.tobytes(), raw=True
+    )
