@@ -101,13 +101,11 @@ def collect(
     Raises:
         CalibrationError: a sample cannot be run.
     """
-    names = sorted({layer.activation for layer in layers.values()})
     inputs = {value.name for value in model.graph.input}
-    session = runtime.open_session(
-        _with_outputs(model, [name for name in names if name not in inputs]),
-        failure=CalibrationError,
-    )
-    fetched = [name for name in names if name not in inputs]
+    fetched = sorted({layer.activation for layer in layers.values()} - inputs)
+    session = runtime.open_session(_with_outputs(model, fetched), failure=CalibrationError)
+    # onnxruntime takes an empty list for all outputs; those of the graph are always there.
+    fetched = fetched or [model.graph.output[0].name]
     for index, sample in enumerate(samples):
         outputs = runtime.run(session, sample.feeds, fetched, failure=CalibrationError)
         activations = {**sample.feeds, **dict(zip(fetched, outputs, strict=True))}
