@@ -13,7 +13,7 @@ from worker.engine.graphs import walk_graphs
 from worker.engine.report import LayerError
 from worker.engine.runtime import open_session, run
 from worker.engine.samples import Array
-from worker.engine.weights import Weight, find_weights
+from worker.engine.weights.finding import Weight, find_weights
 
 MINIMUM_VALUES = 2
 MAX_CHAIN_NODES = 16

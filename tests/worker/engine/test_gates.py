@@ -1,0 +1,115 @@
+import pytest
+
+from worker.engine.gates import EQUAL_DB, Measurements, judge
+from worker.engine.report import Latency, LatencySamples, ModelMeasures, OutputFidelity, Score
+from worker.engine.spec import Gates
+
+TIMES = LatencySamples(samples_seconds=[1], p50_seconds=1, p90_seconds=1, p99_seconds=1)
+
+
+def sizes(size_bytes):
+    return ModelMeasures(
+        size_bytes=size_bytes,
+        deflated_bytes=1,
+        zstd_bytes=1,
+        parameter_count=1,
+        zero_fraction=0,
+        op_counts={},
+        macs=None,
+    )
+
+
+def output(name="y", **figures):
+    return OutputFidelity(output=name, data="dataset", samples=4, worst_sample=0, **figures)
+
+
+def score(before, after, larger_is_better=True):
+    return Score(
+        metric="top1",
+        output="y",
+        samples=4,
+        before=before,
+        after=after,
+        larger_is_better=larger_is_better,
+    )
+
+
+def measured(fidelity=(), accuracy=(), ratio=None, data="dataset"):
+    latency = None
+    if ratio is not None:
+        latency = Latency(
+            threads=1,
+            batch_size=1,
+            execution_provider="cpu",
+            before=TIMES,
+            after=TIMES,
+            ratio=ratio,
+            load_seconds_before=1,
+            load_seconds_after=1,
+        )
+    return Measurements(sizes(400), sizes(100), fidelity, accuracy, latency, data)
+
+
+@pytest.mark.parametrize(
+    ("gates", "value", "passed"),
+    [
+        ({"max_size_ratio": 0.25}, 0.25, True),
+        ({"max_size_ratio": 0.2}, 0.25, False),
+        ({"min_sqnr_db": 20}, 20.0, True),
+        ({"min_sqnr_db": 21}, 20.0, False),
+        ({"min_cosine": 0.9}, 0.95, True),
+        ({"min_argmax_agreement": 1.0}, 0.98, False),
+        ({"max_accuracy_drop": 0.1}, 0.125, False),
+        ({"max_latency_ratio": 0.9}, 0.5, True),
+    ],
+)
+def test_holds_each_gate_against_its_figure(gates, value, passed):
+    fidelity = [
+        output(sqnr_db=30.0, cosine=0.99, argmax_agreement=0.98),
+        output("z", sqnr_db=20.0, cosine=0.95),
+    ]
+
+    verdict = judge(Gates(**gates), measured(fidelity, [score(0.875, 0.75)], 0.5), [])
+
+    [gate] = verdict.gates
+    assert (gate.measured, gate.passed, verdict.passed) == (value, passed, passed)
+
+
+@pytest.mark.parametrize(
+    "gates", [{"max_accuracy_drop": 0.5}, {"max_latency_ratio": 2}, {"min_cosine": -1}]
+)
+def test_a_figure_that_was_not_measured_misses_its_gate(gates):
+    verdict = judge(Gates(**gates), measured(), [])
+
+    assert (verdict.gates[0].measured, verdict.passed) == (None, False)
+
+
+def test_equal_answers_hold_any_sqnr():
+    verdict = judge(Gates(min_sqnr_db=100), measured([output(sqnr_db=None)]), [])
+
+    assert (verdict.gates[0].measured, verdict.passed) == (EQUAL_DB, True)
+
+
+def test_a_score_where_less_is_better_is_no_accuracy():
+    verdict = judge(Gates(max_accuracy_drop=1), measured(accuracy=[score(0.1, 0.2, False)]), [])
+
+    assert not verdict.passed
+
+
+def test_sums_up_in_one_sentence():
+    verdict = judge(
+        Gates(max_size_ratio=0.5, min_sqnr_db=40),
+        measured([output(sqnr_db=30.0)], [score(0.98, 0.97)], 2.0),
+        [],
+    )
+
+    assert verdict.summary == (
+        "Missed 1 of 2 gates (min_sqnr_db): 4.00 times smaller, 2.00 times slower, 30.0 dB SQNR,"
+        " top1 0.98 to 0.97."
+    )
+
+
+def test_says_that_data_is_synthetic():
+    verdict = judge(Gates(), measured([output(sqnr_db=30.0)], data="synthetic"), [])
+
+    assert "30.0 dB SQNR on synthetic data" in verdict.summary
