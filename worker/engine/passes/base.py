@@ -58,7 +58,14 @@ class Pass(BaseModel, ABC):
     """Whether `apply` reads `context.samples`."""
 
     minimum_opset: ClassVar[int] = 0
-    """The lowest default-domain opset the pass can work at; the pipeline raises the model to it."""
+    """The lowest default-domain opset any of the pass's options can work at."""
+
+    def required_opset(self) -> int:
+        """Return the lowest default-domain opset these options can work at.
+
+        The pipeline raises the model to it.
+        """
+        return self.minimum_opset
 
     @abstractmethod
     def apply(self, model: onnx.ModelProto, context: PassContext) -> PassResult:
