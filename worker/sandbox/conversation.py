@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import structlog
+
 from worker.sandbox.errors import ChildFailedError, StoppedError
 from worker.sandbox.limits import GIB, Limits, resident_bytes
 from worker.sandbox.spawner import Child
@@ -18,8 +20,9 @@ ShouldStop = Callable[[], bool]
 TICK_SECONDS = 0.1
 MAX_EVENT_BYTES = 256 * 2**20
 MAX_TAIL_BYTES = 16 * 2**10
-TIME_SIGNALS = (signal.SIGALRM, signal.SIGXCPU)
 MEMORY_WORDS = ("bad_alloc", "MemoryError", "Failed to allocate", "Cannot allocate memory")
+
+logger = structlog.get_logger()
 
 
 class Conversation:
@@ -41,11 +44,6 @@ class Conversation:
         self._output = b""
         self._operation: str | None = None
         self.stage = "starting"
-
-    @property
-    def tail(self) -> str:
-        """The end of what the child's libraries printed."""
-        return self._output.decode(errors="replace")
 
     def last_event(self) -> dict[str, Any] | None:
         """Listen until the child answers or ends (None).
@@ -73,21 +71,26 @@ class Conversation:
 
     def failure(self, status: int) -> ChildFailedError:
         """Return why a child that ended without an answer did so, by its exit status."""
-        ending = signal.Signals(-status) if status < 0 else None
-        if ending in TIME_SIGNALS:
-            return self._out_of_time(self._limits.operation_seconds)
-        if any(word in self.tail for word in MEMORY_WORDS):
+        logger.warning("sandbox.died", status=status, stage=self.stage, output=self._tail)
+        ending = -status
+        if ending == signal.SIGALRM:
+            return self._out_of_time("OPERATION_TIME_LIMIT", self._limits.operation_seconds)
+        if ending == signal.SIGXCPU:
+            return self._out_of_time("JOB_TIME_LIMIT", self._limits.wall_seconds)
+        if any(word in self._tail for word in MEMORY_WORDS):
             return self.out_of_memory()
-        if ending is signal.SIGKILL:
+        if ending == signal.SIGKILL:
             message = (
                 f"the process was killed while {self._activity}, by an operator or because the "
                 "machine ran out of memory; retry the job, or give the machine more memory"
             )
             return ChildFailedError(message, code="crashed", was_killed=True)
-        how = f"with {ending.name}" if ending else f"with status {status}"
+        if ending <= 0:
+            return self.internal_error(f"exit status {status}")
         message = (
-            f"the runtime crashed {how} while {self._activity}; the model or its data make "
-            "onnxruntime fail, so try another method, other data or a re-export of the model"
+            f"the runtime crashed with {signal.Signals(ending).name} while {self._activity}; the "
+            "model or its data make onnxruntime fail, so try another method, other data or a "
+            "re-export of the model"
         )
         return ChildFailedError(message, code="crashed")
 
@@ -100,16 +103,24 @@ class Conversation:
         )
         return ChildFailedError(message, code="out_of_memory")
 
+    def internal_error(self, details: str) -> ChildFailedError:
+        """Log the details of a mistake of ours; return the error that tells nothing of them."""
+        logger.error("sandbox.internal_error", stage=self.stage, details=details, output=self._tail)
+        message = "an internal error of the service; its log has the details"
+        return ChildFailedError(message, code="internal_error")
+
     @property
     def _activity(self) -> str:
         return f"{self._operation} ({self.stage})" if self._operation else self.stage
 
-    def _out_of_time(self, seconds: float) -> ChildFailedError:
-        is_whole = seconds == self._limits.wall_seconds
-        setting = "JOB_TIME_LIMIT_SECONDS" if is_whole else "OPERATION_TIME_LIMIT_SECONDS"
+    @property
+    def _tail(self) -> str:
+        return self._output.decode(errors="replace")
+
+    def _out_of_time(self, setting: str, seconds: float) -> ChildFailedError:
         message = (
             f"{self._activity} was stopped after {seconds:g} seconds; use a smaller model or fewer "
-            f"samples, or raise ONNXPRESS_{setting}"
+            f"samples, or raise ONNXPRESS_{setting}_SECONDS"
         )
         return ChildFailedError(message, code="time_limit")
 
@@ -117,7 +128,7 @@ class Conversation:
         if self._should_stop is not None and self._should_stop():
             raise StoppedError
         if time.monotonic() > self._deadline:
-            raise self._out_of_time(self._limits.wall_seconds)
+            raise self._out_of_time("JOB_TIME_LIMIT", self._limits.wall_seconds)
         if self._limits.uses_cuda and resident_bytes(self._child.pid) > self._limits.memory_bytes:
             raise self.out_of_memory()
 

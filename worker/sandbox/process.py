@@ -115,14 +115,7 @@ def _result(event: JsonObject, conversation: Conversation) -> JsonObject:
         raise _engine_error(told["type"])(told["message"], code=told["code"])
     if event["failure"]["code"] == "out_of_memory":
         raise conversation.out_of_memory()
-    logger.error(
-        "sandbox.internal_error",
-        stage=conversation.stage,
-        traceback=event["failure"]["traceback"],
-        output=conversation.tail,
-    )
-    message = "an internal error of the service; its log has the details"
-    raise ChildFailedError(message, code="internal_error")
+    raise conversation.internal_error(event["failure"]["traceback"])
 
 
 def _engine_error(name: str) -> type[errors.EngineError]:

@@ -115,15 +115,20 @@ def test_watches_the_memory_of_a_child_that_uses_cuda(ask):
     assert caught.value.code == "out_of_memory"
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "sign"), [("abort", "SIGABRT"), ("segfault", "SIGSEGV"), ("exit", "status 3")]
-)
+@pytest.mark.parametrize(("behaviour", "sign"), [("abort", "SIGABRT"), ("segfault", "SIGSEGV")])
 def test_tells_how_a_child_crashed(ask, behaviour, sign):
     with pytest.raises(ChildFailedError, match=f"crashed with {sign} while behaving") as caught:
         ask(behaviour)
 
     assert caught.value.code == "crashed"
     assert not caught.value.was_killed
+
+
+def test_calls_a_child_that_just_ends_an_internal_error(ask):
+    with pytest.raises(ChildFailedError) as caught:
+        ask("exit")
+
+    assert caught.value.code == "internal_error"
 
 
 @linux_only
