@@ -1,0 +1,1 @@
+"""Calibration: the ranges of activations, from one streaming pass over the samples."""

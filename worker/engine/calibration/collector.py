@@ -1,0 +1,147 @@
+"""Stream samples through a model and keep statistics of its tensors, never their values."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from worker.engine import runtime
+from worker.engine.calibration.histogram import RunningRange
+from worker.engine.errors import CalibrationError
+from worker.engine.model_files import write
+from worker.engine.samples import Array, Feeds
+
+if TYPE_CHECKING:
+    # The passes import this module, so it cannot import their package.
+    from worker.engine.passes.base import PassContext
+
+FETCHED_BYTES = 256 * 2**20
+"""Activations fetched from one run; the samples are run again for those that do not fit."""
+FLOAT_BYTES = 4
+FLOAT_TYPES = (np.dtype(np.float32), np.dtype(np.float16))
+SIZE_SUFFIX = "::onnxpress_size"
+
+
+def collect(
+    model: onnx.ModelProto,
+    tensors: Iterable[str],
+    context: "PassContext",
+    statistics: Callable[[], RunningRange],
+) -> dict[str, RunningRange]:
+    """Run every sample and return the statistics of each float tensor among `tensors`.
+
+    The tensors are graph inputs, or outputs of nodes of the top-level graph; those of other types
+    are left out of the answer. At most one sample's activations are in memory at a time.
+
+    Raises:
+        CalibrationError: there are no samples, one cannot be run, or a tensor holds NaN or
+            infinite values.
+    """
+    if not len(context.samples):
+        raise CalibrationError("there are no calibration samples; give at least one")
+    names = list(dict.fromkeys(tensors))
+    inputs = {value.name for value in model.graph.input}
+    collector = _Collector(model, context, statistics)
+    groups = collector.groups([name for name in names if name not in inputs])
+    for number, group in enumerate(groups):
+        fed = [name for name in names if name in inputs] if number == 0 else []
+        for done in collector.observe(group, fed):
+            context.report_progress("calibrating", (number + done) / len(groups))
+    return {name: collector.observed[name] for name in names if name in collector.observed}
+
+
+class _Collector:
+    """One collection under way: the model, the samples and what was observed so far."""
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        context: "PassContext",
+        statistics: Callable[[], RunningRange],
+    ) -> None:
+        self.own_outputs = {value.name for value in model.graph.output}
+        self.context = context
+        self.statistics = statistics
+        self.path = write(model, context.workdir / "calibration")
+        self.model_bytes = self.path.stat().st_size
+        self.observed: dict[str, RunningRange] = {}
+
+    def groups(self, names: Sequence[str]) -> list[list[str]]:
+        """Split tensors into groups that one run may return, by their sizes in the first sample."""
+        groups: list[list[str]] = [[]]
+        room = FETCHED_BYTES
+        for name, size_bytes in zip(names, self._sizes_bytes(names), strict=True):
+            if size_bytes > room and groups[-1]:
+                groups.append([])
+                room = FETCHED_BYTES
+            groups[-1].append(name)
+            room -= size_bytes
+        return groups
+
+    def observe(self, fetched: Sequence[str], fed: Sequence[str]) -> Iterator[float]:
+        """Run all samples once and update the statistics; yield the fraction done."""
+        session = self._open(fetched)
+        for index, sample in enumerate(self.context.samples):
+            arrays = self._run(session, sample.feeds, fetched, index) if fetched else []
+            for name, array in zip(fetched, arrays, strict=True):
+                self._update(name, array, index)
+            for name in fed:
+                self._update(name, sample.feeds[name], index)
+            yield (index + 1) / len(self.context.samples)
+
+    def _sizes_bytes(self, names: Sequence[str]) -> list[int]:
+        """Return each tensor's size, which the first sample is run for without fetching any."""
+        if not names:
+            return []
+        sizes = [f"{name}{SIZE_SUFFIX}" for name in names]
+        nodes = [
+            helper.make_node("Size", [name], [size])
+            for name, size in zip(names, sizes, strict=True)
+        ]
+        first = next(iter(self.context.samples))
+        counts = self._run(self._open(sizes, nodes), first.feeds, sizes, 0)
+        return [int(count) * FLOAT_BYTES for count in counts]
+
+    def _open(
+        self, outputs: Sequence[str], nodes: Sequence[onnx.NodeProto] = ()
+    ) -> runtime.Session:
+        """Load the model with more graph outputs, and nodes, than it has.
+
+        Protobuf messages merge where their bytes are joined, so this needs no copy of the model.
+        """
+        addition = onnx.ModelProto()
+        addition.graph.node.extend(nodes)
+        for name in outputs:
+            if name not in self.own_outputs:
+                addition.graph.output.add().name = name
+        with self.path.open("r+b") as file:
+            file.truncate(self.model_bytes)
+            file.seek(self.model_bytes)
+            file.write(addition.SerializeToString())
+        return runtime.open_session(
+            self.path,
+            execution_provider=self.context.execution_provider,
+            failure=CalibrationError,
+        )
+
+    def _run(
+        self, session: runtime.Session, feeds: Feeds, outputs: Sequence[str], index: int
+    ) -> list[Array]:
+        try:
+            return runtime.run(session, feeds, outputs, failure=CalibrationError)
+        except CalibrationError as error:
+            raise CalibrationError(f"calibration sample {index}: {error}") from error
+
+    def _update(self, name: str, array: Array, index: int) -> None:
+        if array.dtype not in FLOAT_TYPES or not array.size:
+            return
+        statistics = self.observed.setdefault(name, self.statistics())
+        # NaN and infinity reach the extremes, so looking at these two is enough.
+        if not np.isfinite([array.min(), array.max()]).all():
+            raise CalibrationError(
+                f"tensor {name} holds NaN or infinite values for calibration sample {index}; mend "
+                "that sample, or exclude the nodes that read or write the tensor"
+            )
+        statistics.update(array)

@@ -1,0 +1,100 @@
+"""Running statistics of one tensor: range and a histogram that widens its bins as values come."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import override
+
+from worker.engine.samples import Array
+
+MAXIMUM_BINS = 4096
+"""Bins kept for one tensor: 16 for each step of an 8-bit type."""
+SMALLEST_SPAN = 2.0**-100
+"""A range narrower than this counts as one value."""
+
+Counts = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+
+@dataclass
+class RunningRange:
+    """The smallest and largest of all values seen."""
+
+    lowest: float = math.inf
+    highest: float = -math.inf
+
+    def update(self, array: Array) -> None:
+        """Take in the finite values of an array."""
+        if array.size:
+            self.lowest = min(self.lowest, float(array.min()))
+            self.highest = max(self.highest, float(array.max()))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no value was seen."""
+        return self.lowest > self.highest
+
+
+@dataclass
+class Histogram(RunningRange):
+    """Counts of all values seen, in at most `MAXIMUM_BINS` bins of equal width.
+
+    Bin `first + i` holds the values in [(first + i)·width, (first + i + 1)·width). The width is a
+    power of two, so that two neighbours merge into one bin of the doubled width exactly; the
+    result depends on the values alone, not on their order.
+    """
+
+    exponent: int | None = None
+    first: int = 0
+    counts: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def width(self) -> float:
+        """Width of a bin."""
+        return math.ldexp(1.0, self.exponent or 0)
+
+    @property
+    def centers(self) -> Values:
+        """Middle of each bin."""
+        return np.asarray((self.first + np.arange(len(self.counts)) + 0.5) * self.width)
+
+    @override
+    def update(self, array: Array) -> None:
+        """Take in the finite values of an array."""
+        if not array.size:
+            return
+        super().update(array)
+        exponent = self._widen()
+        scaled = np.ldexp(array.ravel().astype(np.float64), -exponent)
+        indices = np.floor(scaled).astype(np.int64)
+        self._cover(int(indices.min()), int(indices.max()))
+        self.counts += np.bincount(indices - self.first, minlength=len(self.counts))
+
+    def _widen(self) -> int:
+        """Double the width until the range fits in the bins, merging those there are."""
+        span = max(self.highest - self.lowest, SMALLEST_SPAN)
+        needed = math.ceil(math.log2(span / (MAXIMUM_BINS - 1)))
+        if self.exponent is None:
+            self.exponent = needed
+        while self.exponent < needed:
+            self.exponent += 1
+            self._merge_neighbours()
+        return self.exponent
+
+    def _merge_neighbours(self) -> None:
+        """Move every bin into the one of twice its width."""
+        padded = np.pad(self.counts, (self.first % 2, 0))
+        padded = np.pad(padded, (0, len(padded) % 2))
+        self.counts = padded.reshape(-1, 2).sum(axis=1)
+        self.first //= 2
+
+    def _cover(self, first: int, last: int) -> None:
+        """Add empty bins so that both indices have one."""
+        if not len(self.counts):
+            self.first = first
+        before = max(self.first - first, 0)
+        after = max(last + 1 - self.first - len(self.counts), 0)
+        self.counts = np.pad(self.counts, (before, after))
+        self.first -= before

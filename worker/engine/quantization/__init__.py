@@ -1,0 +1,1 @@
+"""Integer quantization: what to quantize, by which scales, and writing it into the graph."""

@@ -1,0 +1,109 @@
+"""Integer types, and rounding real values to them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from worker.engine.calibration.ranges import TensorRange
+
+TypeName = Literal["int8", "uint8", "int16", "uint16"]
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.integer]
+
+REDUCED_MAGNITUDE = 64
+"""Largest magnitude with `reduce_range`: 2 · 255 · 64 fits 16 bits, so that no sum saturates."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What an integer q means, real = scale · (q - zero_point), for a tensor or each channel."""
+
+    scale: Floats
+    zero_point: Integers
+
+
+@dataclass(frozen=True)
+class IntegerType:
+    """An integer type and how it is used."""
+
+    name: TypeName
+    is_symmetric: bool
+    reduce_range: bool = False
+
+    @property
+    def dtype(self) -> np.dtype[np.integer]:
+        """The type in numpy."""
+        return np.dtype(self.name)
+
+    @property
+    def levels(self) -> int:
+        """How many integers a range is divided into."""
+        lowest, highest = self.bounds
+        return highest - lowest + 1
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The lowest and highest integer in use."""
+        information = np.iinfo(self.dtype)
+        if not self.is_symmetric:
+            lowest = int(information.min)
+            return lowest, lowest + 2 * REDUCED_MAGNITUDE - 1 if self.reduce_range else int(
+                information.max
+            )
+        magnitude = 2 ** (information.bits - 1) - 1
+        if self.reduce_range:
+            magnitude = min(magnitude, REDUCED_MAGNITUDE)
+        return self.middle - magnitude, self.middle + magnitude
+
+    @property
+    def middle(self) -> int:
+        """The zero point of symmetric use."""
+        information = np.iinfo(self.dtype)
+        return 0 if information.min < 0 else 2 ** (information.bits - 1)
+
+
+def scale_of_range(found: TensorRange, kind: IntegerType) -> Scale:
+    """Return the scale at which the type's integers cover a range.
+
+    scale = (highest - lowest) / (q_highest - q_lowest), zero_point = round(q_lowest - lowest /
+    scale), as in onnxruntime's quant_utils.compute_scale_zp; a range of nothing but 0 has scale 1.
+    """
+    lowest, highest = kind.bounds
+    span = max(found.highest, 0.0) - min(found.lowest, 0.0)
+    if kind.is_symmetric:
+        span = 2 * max(abs(found.lowest), abs(found.highest))
+    scale = np.float32(span / (highest - lowest))
+    if not scale > np.finfo(np.float32).tiny:
+        scale = np.float32(1)
+    zero_point = kind.middle
+    if not kind.is_symmetric:
+        zero_point = int(
+            np.clip(np.round(lowest - min(found.lowest, 0.0) / scale), lowest, highest)
+        )
+    return Scale(np.array(scale, np.float32), np.array(zero_point, kind.dtype))
+
+
+def scale_of_weight(weight: Floats, axis: int | None, kind: IntegerType) -> Scale:
+    """Return the scale of a weight, or one for each index along `axis`."""
+    if axis is None:
+        return scale_of_range(TensorRange(float(weight.min()), float(weight.max())), kind)
+    rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
+    scales = [scale_of_range(TensorRange(float(row.min()), float(row.max())), kind) for row in rows]
+    return Scale(
+        np.array([each.scale for each in scales], np.float32),
+        np.array([each.zero_point for each in scales], kind.dtype),
+    )
+
+
+def quantize(values: Floats, scale: Scale, axis: int | None, kind: IntegerType) -> Integers:
+    """Return clip(round(values / scale) + zero_point), as ONNX QuantizeLinear rounds."""
+    shape = [-1 if index == axis else 1 for index in range(values.ndim)]
+    step, zero = scale.scale, scale.zero_point
+    if axis is not None:
+        step, zero = step.reshape(shape), zero.reshape(shape)
+    lowest, highest = kind.bounds
+    integers = np.round(values / step) + zero.astype(np.float32)
+    quantized: Integers = np.clip(integers, lowest, highest).astype(kind.dtype)
+    return quantized

@@ -1,0 +1,84 @@
+"""Before and after: a model's copy to rewrite, and the models that cannot be quantized."""
+
+from collections.abc import Sequence, Sized
+from typing import TYPE_CHECKING
+
+import onnx
+
+from worker.engine.errors import PassError
+from worker.engine.graphs import DEFAULT_DOMAINS, walk_nodes
+
+if TYPE_CHECKING:
+    # The passes import this module, so it cannot import their package.
+    from worker.engine.passes.base import SkippedNode
+
+QUANTIZED_OP_TYPES = {
+    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger",
+    "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM", "MatMulNBits",
+    "MatMulBnb4", "QAttention", "QGemm", "QEmbedLayerNormalization", "GatherBlockQuantized",
+}  # fmt: skip
+QUANTIZED_PREFIX = "QLinear"
+EXAMPLES = 3
+
+
+def working_copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy whose top-level nodes each have a name of their own.
+
+    Raises:
+        PassError: the model is quantized already.
+    """
+    refuse_quantized(model)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    taken = {node.name for node in copy.graph.node}
+    seen: set[str] = set()
+    for index, node in enumerate(copy.graph.node):
+        if not node.name or node.name in seen:
+            node.name = _free_name(f"{node.name or node.op_type}_{index}", taken)
+            taken.add(node.name)
+        seen.add(node.name)
+    return copy
+
+
+def refuse_quantized(model: onnx.ModelProto) -> None:
+    """Raise where a model holds quantized operators."""
+    found = [node for node in walk_nodes(model) if _is_quantized(node)]
+    if found:
+        named = ", ".join(
+            f"{node.name or node.output[0]} ({node.op_type})" for node in found[:EXAMPLES]
+        )
+        raise PassError(
+            f"the model is quantized already: it has {len(found)} quantized nodes, such as "
+            f"{named}; upload the float model it was made from",
+            code="already_quantized",
+        )
+
+
+def refuse_unchanged(changed: Sized, skipped: Sequence["SkippedNode"]) -> None:
+    """Raise where no weight would be quantized, with the reasons."""
+    if len(changed):
+        return
+    reasons: dict[str, list[str]] = {}
+    for skip in skipped:
+        reasons.setdefault(f"{skip.op_type}: {skip.reason}", []).append(skip.node)
+    named = "; ".join(
+        f"{len(nodes)} {reason} ({nodes[0]}{', ...' if len(nodes) > 1 else ''})"
+        for reason, nodes in sorted(reasons.items(), key=lambda item: -len(item[1]))[:8]
+    )
+    raise PassError(
+        f"no weight of the model can be quantized this way; left alone: {named or 'no nodes'}",
+        code="nothing_to_compress",
+    )
+
+
+def _is_quantized(node: onnx.NodeProto) -> bool:
+    if node.op_type.startswith(QUANTIZED_PREFIX):
+        return True
+    is_known = node.domain in {*DEFAULT_DOMAINS, "com.microsoft"}
+    return is_known and node.op_type in QUANTIZED_OP_TYPES
+
+
+def _free_name(wanted: str, taken: set[str]) -> str:
+    while wanted in taken:
+        wanted += "_"
+    return wanted
