@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from tests.onnx_models import linear
+from worker.engine.errors import InvalidDatasetError
+from worker.engine.evaluation import choose_scorers, compare
+from worker.engine.runtime import open_session
+from worker.engine.samples import Sample
+from worker.engine.spec import Evaluation
+
+
+class Samples:
+    origin = "dataset"
+
+    def __init__(self, *samples):
+        self.samples = samples
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __iter__(self):
+        return iter(self.samples)
+
+
+def sample(values, label=None):
+    labels = None if label is None else np.array([label])
+    return Sample({"x": np.array([values], np.float32)}, labels)
+
+
+def test_compares_both_models_on_every_sample():
+    before, after = open_session(linear(np.eye(2))), open_session(linear([[1, 0], [0, 0.5]]))
+    samples = Samples(sample([3, 4], 1), sample([0, 0], 0))
+    scorers, _ = choose_scorers(before, samples.samples[0], Evaluation())
+    seen = []
+
+    comparison = compare(before, after, samples, scorers, seen.append)
+
+    # signal 9 + 16, noise (4 - 2)²
+    [output] = comparison.fidelity
+    assert output.sqnr_db == pytest.approx(10 * np.log10(25 / 4))
+    # argmax of (3, 4) is 1, that of (3, 2) is 0
+    assert [(s.before, s.after) for s in comparison.accuracy] == [(1.0, 0.5)]
+    assert seen == [0.5, 1.0]
+
+
+def test_asks_for_labels_where_a_metric_was_asked_for():
+    with pytest.raises(InvalidDatasetError, match='"top5" needs labels'):
+        choose_scorers(
+            open_session(linear(np.eye(2))), sample([1, 2]), Evaluation(metrics=["top5"])
+        )
+
+
+def test_labels_that_fit_nothing_are_a_warning_where_no_metric_was_asked_for():
+    strange = Sample({"x": np.zeros((1, 2), np.float32)}, np.zeros((7, 3), np.int64))
+
+    scorers, [warning] = choose_scorers(open_session(linear(np.eye(2))), strange, Evaluation())
+
+    assert scorers == []
+    assert warning.startswith("the labels were not used")
+
+
+def test_a_sample_that_the_model_refuses_is_a_wrong_dataset():
+    with pytest.raises(InvalidDatasetError, match="running the model failed"):
+        choose_scorers(open_session(linear(np.eye(2))), sample([1, 2, 3]), Evaluation())

@@ -1,0 +1,145 @@
+import hashlib
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.dataset_files import write_npz
+from tests.onnx_models import small_convnet
+from worker.engine.errors import InvalidDatasetError, PassError, VerificationError
+from worker.engine.operations import run
+from worker.engine.requests import CompressedModel, CompressModel
+
+WEIGHTS = {"method": "weight_quantization", "minimum_values": 17}
+STATIC = {"method": "static_quantization"}
+
+
+@pytest.fixture
+def images(tmp_path):
+    random = np.random.default_rng(0)
+    return write_npz(
+        tmp_path / "images.npz",
+        image=random.normal(size=(20, 3, 8, 8)).astype(np.float32),
+        labels=random.integers(0, 4, 20),
+    )
+
+
+@pytest.fixture
+def compress(tmp_path):
+    def compress(*passes, model=None, progress=lambda stage, fraction: None, **request):
+        source = tmp_path / "upload.onnx"
+        onnx.save(model or small_convnet(), source)
+        number = len(list(tmp_path.glob("artifact*")))
+        options = {"latency": {"runs": 3}} | request.pop("evaluation", {})
+        spec = {"passes": list(passes), "evaluation": options, "gates": request.pop("gates", {})}
+        (tmp_path / f"work{number}").mkdir()
+        return run(
+            CompressModel(
+                model_path=source,
+                spec=spec,
+                artifact_folder=tmp_path / f"artifact{number}",
+                workdir=tmp_path / f"work{number}",
+                **request,
+            ),
+            progress,
+        )
+
+    return compress
+
+
+def test_returns_a_verified_artifact_with_its_report(compress, images, tmp_path):
+    answer = compress(WEIGHTS, calibration_path=images)
+
+    artifact = tmp_path / "artifact0" / answer.artifact_name
+    report = answer.report
+    assert [path.name for path in artifact.parent.iterdir()] == ["model.onnx"]
+    assert report.after.size_bytes == artifact.stat().st_size < report.before.size_bytes
+    assert report.manifest.artifact_sha256 == hashlib.sha256(artifact.read_bytes()).hexdigest()
+    assert report.fidelity[0].sqnr_db > 30
+    assert [score.metric for score in report.accuracy] == ["top1"]
+    assert {layer.weight for layer in report.layers} == {"kernel", "dense"}
+    assert len(report.latency.before.samples_seconds) == 3
+    assert CompressedModel.model_validate_json(answer.model_dump_json()) == answer
+
+
+def test_leaves_nothing_in_the_working_folder(compress, images, tmp_path):
+    compress(STATIC, calibration_path=images)
+
+    assert list((tmp_path / "work0").iterdir()) == []
+
+
+def test_verifies_on_samples_that_did_not_calibrate(compress, images):
+    assert compress(STATIC, calibration_path=images).report.fidelity[0].samples == 4
+
+
+def test_uses_the_evaluation_set_where_there_is_one(compress, images):
+    answer = compress(STATIC, calibration_path=images, evaluation_path=images)
+
+    assert answer.report.fidelity[0].samples == 20
+
+
+def test_the_same_request_gives_the_same_bytes_and_figures(compress, images):
+    first, second = (compress(STATIC, calibration_path=images).report for _ in range(2))
+
+    assert first.manifest == second.manifest
+    for part in ("before", "after", "fidelity", "accuracy", "layers", "skipped", "preparation"):
+        assert getattr(first, part) == getattr(second, part)
+
+
+def test_without_data_every_figure_is_stamped_synthetic(compress):
+    report = compress(STATIC, gates={"min_sqnr_db": 1}).report
+
+    assert {output.data for output in report.fidelity} == {"synthetic"}
+    assert report.verdict.gates[0].data == "synthetic"
+    assert any("synthetic" in warning for warning in report.verdict.warnings)
+
+
+def test_progress_names_the_stages_and_never_goes_back(compress, images):
+    seen = []
+
+    compress(STATIC, calibration_path=images, progress=lambda *step: seen.append(step))
+
+    assert list(dict.fromkeys(stage for stage, _ in seen if stage != "calibrating")) == [
+        "preparing",
+        "compressing",
+        "verifying",
+        "evaluating",
+        "measuring",
+    ]
+    assert [fraction for _, fraction in seen] == sorted(fraction for _, fraction in seen)
+    assert seen[-1][1] == 1.0
+
+
+def test_a_missed_gate_is_a_verdict(compress, images):
+    verdict = compress(
+        WEIGHTS, calibration_path=images, gates={"max_size_ratio": 0.01}
+    ).report.verdict
+
+    assert not verdict.passed
+    assert verdict.summary.startswith("Missed 1 of 1 gates (max_size_ratio)")
+
+
+def test_a_ruined_result_is_a_failure_and_leaves_no_artifact(compress, images, tmp_path):
+    with pytest.raises(VerificationError, match="ruined") as failed:
+        compress(STATIC, calibration_path=images, evaluation={"ruin_below_sqnr_db": 300.0})
+
+    assert failed.value.code == "ruined_result"
+    assert not list((tmp_path / "artifact0").glob("*"))
+
+
+def test_a_dataset_that_does_not_fit_says_what_was_expected(compress, tmp_path):
+    wrong = write_npz(tmp_path / "wrong.npz", picture=np.zeros((4, 3, 8, 8), np.float32))
+
+    with pytest.raises(InvalidDatasetError, match=r'"image" \(float32 \(batch, 3, 8, 8\)\)'):
+        compress(STATIC, calibration_path=wrong)
+
+
+def test_a_pass_that_finds_nothing_to_do_is_an_error(compress):
+    with pytest.raises(PassError) as failed:
+        compress({"method": "weight_quantization", "minimum_values": 10**6})
+
+    assert failed.value.code == "nothing_to_compress"
+
+
+def test_latency_can_be_left_out(compress):
+    assert compress(WEIGHTS, evaluation={"latency": None}).report.latency is None
