@@ -14,8 +14,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +39,7 @@ WORKER = [
     sys.executable, "-m", "celery", "-A", "worker.main", "worker", "--without-gossip",
     "--without-mingle", "--loglevel", "warning",
 ]  # fmt: skip
-PAUSE_SECONDS = (0.3, 1.5)
+KINDS = ("child", "pool process", "worker", "broker")
 SPEC = {
     "version": 1,
     "passes": [{"method": "dynamic_quantization"}],
@@ -63,7 +65,7 @@ class Outcome:
     kills: Counter[str]
     codes: Counter[str]
     left_in_spool: list[str]
-    seconds: float = field(compare=False)
+    seconds: float
 
     @property
     def lost(self) -> int:
@@ -130,35 +132,34 @@ class Stage:
             model_id = models.add(session, row).id
         return [self._submit_one(model_id) for _ in range(count)]
 
-    def kill_something(self) -> str:
-        """Kill one process at random, start it again where nobody else does; return its kind."""
-        pool = _children(self.worker.pid)
-        candidates = {
-            "child": [child for process in pool for child in _children(process)],
-            "pool process": pool,
-            "worker": [self.worker.pid],
-            "broker": [self.broker.pid],
-        }
-        kind = self._random.choice([kind for kind, pids in candidates.items() if pids])
-        with suppress(ProcessLookupError):
-            os.kill(self._random.choice(candidates[kind]), signal.SIGKILL)
+    def kill(self, kind: str) -> bool:
+        """Kill a process of that kind while a job runs; start it again where nobody else does.
+
+        False when the jobs have ended meanwhile.
+        """
+        while not (self._count("state = 'running'") and self._pids(kind)):
+            if not self.unfinished():
+                return False
+            time.sleep(0.02)
+        time.sleep(self._random.uniform(0, 1))
+        with suppress(ProcessLookupError, IndexError):
+            os.kill(self._random.choice(self._pids(kind)), signal.SIGKILL)
         if kind == "worker":
             processes.kill(self.worker)
             self.worker = self._start_worker()
         elif kind == "broker":
             processes.kill(self.broker)
             self.broker = self._start_broker()
-        return kind
+        return True
+
+    def victims(self) -> Iterator[str]:
+        """Yield kinds of processes for ever: all of them in random order, and again."""
+        while True:
+            yield from self._random.sample(KINDS, len(KINDS))
 
     def unfinished(self) -> int:
         """Return how many jobs are not terminal."""
-        query = text("SELECT count(*) FROM jobs WHERE finished_at IS NULL")
-        with self.session_factory() as session:
-            return int(session.execute(query).scalar_one())
-
-    def pause(self) -> None:
-        """Let things run for a moment of random length."""
-        time.sleep(self._random.uniform(*PAUSE_SECONDS))
+        return self._count("finished_at IS NULL")
 
     def outcome(self, kills: Counter[str], seconds: float) -> Outcome:
         """Ask the database what became of the jobs."""
@@ -183,6 +184,23 @@ class Stage:
         self.queue.send_job(job_id)
         return job_id
 
+    def _count(self, condition: str) -> int:
+        query = text(f"SELECT count(*) FROM jobs WHERE {condition}")  # noqa: S608 - ours
+        with self.session_factory() as session:
+            return int(session.execute(query).scalar_one())
+
+    def _pids(self, kind: str) -> list[int]:
+        pool = _children(self.worker.pid)
+        match kind:
+            case "child":
+                return [child for process in pool for child in _children(process)]
+            case "pool process":
+                return pool
+            case "worker":
+                return [self.worker.pid]
+            case _:
+                return [self.broker.pid]
+
     def _start_broker(self) -> subprocess.Popen[bytes]:
         self._broker.prepare()
         return processes.spawn(
@@ -203,9 +221,8 @@ def run(folder: Path, job_count: int, kill_count: int, seed: int, patience: floa
     started = time.monotonic()
     try:
         stage.submit(job_count)
-        while sum(kills.values()) < kill_count and stage.unfinished():
-            stage.pause()
-            kills[stage.kill_something()] += 1
+        for kind in islice(stage.victims(), kill_count):
+            kills[kind] += stage.kill(kind)
         deadline = time.monotonic() + patience
         while stage.unfinished() and time.monotonic() < deadline:
             time.sleep(0.1)
