@@ -6,14 +6,14 @@ import sys
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 import uvicorn
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.broker import BrokerError
 from app.db import SessionFactory, create_session_factory
@@ -31,13 +31,14 @@ from app.embedded import (
 from app.errors import AppError
 from app.migrations import migrate as migrate_database
 from app.parts import PartError
+from app.queue import celery_settings
 from app.repositories import keys as key_rows
 from app.services import keys as key_service
 from app.settings import Settings
 from app.supervisor import CELERY, WORKER, WORKER_ENVIRONMENT, Supervisor
 from client.errors import ClientError
 
-EXPECTED_ERRORS = (AppError, BrokerError, ClientError, PartError, SetupError, SQLAlchemyError)
+EXPECTED_ERRORS = (AppError, BrokerError, ClientError, PartError, SetupError)
 GRACEFUL_SHUTDOWN_SECONDS = 5
 
 commands = typer.Typer(
@@ -119,7 +120,7 @@ def worker(
     check: Annotated[bool, typer.Option(help="Ask this host's worker whether it is well.")] = False,
 ) -> None:
     """Run a worker alone; it takes jobs until it is stopped."""
-    load_settings(None)
+    celery_settings(load_settings(None))  # says what is missing better than Celery does
     command = WORKER
     if check:
         name = f"celery@{socket.gethostname()}"
@@ -179,8 +180,10 @@ def main() -> None:
     try:
         commands()
     except EXPECTED_ERRORS as error:
-        sys.stderr.write(f"onnxpress: {error}\n")
-        sys.exit(1)
+        _fail(str(error))
+    except SQLAlchemyError as error:
+        cause = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
+        _fail(f"the database cannot be used: {cause}")
 
 
 def load_settings(data_dir: Path | None) -> Settings:
@@ -201,6 +204,11 @@ def open_database(data_dir: Path | None) -> SessionFactory:
     url = load_settings(data_dir).resolved_database_url
     migrate_database(url)
     return create_session_factory(url)
+
+
+def _fail(message: str) -> NoReturn:
+    sys.stderr.write(f"onnxpress: {message}\n")
+    sys.exit(1)
 
 
 def _announce(url: str, settings: Settings) -> None:

@@ -1,0 +1,257 @@
+"""The main job over real HTTP, with every part a real process, in both shapes of the service.
+
+`embedded` is what `onnxpress up` starts; `production` runs the commands of docker-compose.yml on
+PostgreSQL, a Redis-protocol server over TCP and an S3-protocol server.
+"""
+
+import hashlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import redis
+import yaml
+from onnx import TensorProto, helper, numpy_helper
+
+from app.broker import find_server
+from app.resources import resource_folder
+from client.errors import ProblemError
+from client.sdk import Client
+from tests.running_service import (
+    Command,
+    Up,
+    children,
+    command_line,
+    descendants,
+    is_ready,
+    wait_for,
+)
+from tests.servers import S3, Postgres
+
+DIGITS = resource_folder("examples") / "digits"
+STATIC = {"passes": [{"method": "static_quantization", "per_channel": True}]}
+QUICK_RECOVERY = {
+    "ONNXPRESS_LEASE_SECONDS": "3",
+    "ONNXPRESS_HEARTBEAT_SECONDS": "0.5",
+    "ONNXPRESS_SWEEP_SECONDS": "1",
+}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def embedded(data_dir) -> Iterator[Client]:
+    up = Up(data_dir, QUICK_RECOVERY)
+    with Client(up.url) as client:
+        yield client
+    up.stop()
+
+
+@pytest.fixture(scope="module")
+def production(postgres: Postgres, s3_server: S3, tmp_path_factory) -> Iterator[Client]:
+    compose = yaml.safe_load(
+        (resource_folder("examples").parent / "docker-compose.yml").read_text()
+    )
+    commands = {name: service.get("command") for name, service in compose["services"].items()}
+    with ExitStack() as stack:
+        settings = {
+            "ONNXPRESS_DATABASE_URL": new_database(postgres),
+            "ONNXPRESS_REDIS_URL": stack.enter_context(running_redis()),
+            "ONNXPRESS_STORAGE_URL": s3_server.create_bucket("flow"),
+            "ONNXPRESS_S3_ENDPOINT": s3_server.endpoint,
+            "ONNXPRESS_AUTH": "keys",
+            "ONNXPRESS_DATA_DIR": str(tmp_path_factory.mktemp("spool")),
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+            **QUICK_RECOVERY,
+        }
+        assert run(commands["migrate"], settings)[0] == 0
+        _, key = run(["keys", "create", "--name", "flow"], settings)
+        worker = Command(commands["worker"], settings)
+        stack.callback(worker.stop)
+        port = free_port()
+        api = Command([str(port) if part == "8000" else part for part in commands["api"]], settings)
+        stack.callback(api.stop)
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: is_ready(url))
+        yield stack.enter_context(Client(url, key.strip()))
+
+
+@pytest.fixture(params=["embedded", "production"])
+def client(request) -> Client:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
+def slow_model(tmp_path_factory) -> Path:
+    """A convolution that takes milliseconds, so that many timed runs make a job last."""
+    weight = np.random.default_rng(0).normal(size=(16, 16, 3, 3)).astype(np.float32) / 12
+    shape = (1, 16, 192, 192)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])],
+        "slow",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    path = tmp_path_factory.mktemp("model") / "slow.onnx"
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, path)
+    return path
+
+
+def new_database(postgres: Postgres) -> str:
+    postgres.execute("CREATE DATABASE flow")
+    return postgres.url("flow")
+
+
+def run(arguments: list[str], settings: dict[str, str]) -> tuple[int, str]:
+    command = Command(arguments, settings)
+    command.wait(60)
+    output = command.output()
+    return command.stop(), output
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+@contextmanager
+def running_redis() -> Iterator[str]:
+    port, password = free_port(), secrets.token_hex(8)
+    arguments = ["--port", str(port), "--bind", "127.0.0.1", "--requirepass", password]
+    server = subprocess.Popen([find_server(), *arguments, "--save", ""], stdout=subprocess.DEVNULL)
+    with redis.Redis(port=port, password=password) as connection:
+        wait_for(connection.ping)
+    yield f"redis://:{password}@127.0.0.1:{port}/1"
+    server.terminate()
+    server.wait(10)
+
+
+def slow_spec(runs: int) -> dict[str, object]:
+    latency = {"runs": runs}
+    return {
+        "passes": [{"method": "static_quantization"}],
+        "evaluation": {"latency": latency, "ruin_below_sqnr_db": None},
+    }
+
+
+def wait_until_running(client: Client, job_id: str) -> None:
+    wait_for(lambda: client.get(job_id).stage not in {None, "starting"}, 30)
+
+
+def test_compresses_a_real_model_and_proves_it(client, tmp_path):
+    model = client.upload_model(DIGITS / "digits.onnx")
+    calibration = client.upload_dataset(DIGITS / "calibration.npz", model.id)
+    evaluation = client.upload_dataset(DIGITS / "evaluation.npz", model.id)
+    job = client.submit(
+        model.id,
+        STATIC | {"gates": {"max_size_ratio": 0.5, "max_accuracy_drop": 0.01}},
+        calibration_dataset_id=calibration.id,
+        evaluation_dataset_id=evaluation.id,
+        labels={"team": "vision"},
+    )
+
+    job = client.wait(job.id, 60)
+    artifact = tmp_path / "compressed.onnx"
+    sha256 = client.download_artifact(job.id, artifact)
+    report = client.report(job.id)
+
+    assert (job.state, job.error) == ("succeeded", None)
+    assert job.verdict.passed
+    assert sha256 == hashlib.sha256(artifact.read_bytes()).hexdigest()
+    assert sha256 == report["manifest"]["artifact_sha256"]
+    assert report["after"]["size_bytes"] == artifact.stat().st_size < model.size_bytes / 2
+    session = onnxruntime.InferenceSession(artifact, providers=["CPUExecutionProvider"])
+    with np.load(DIGITS / "evaluation.npz") as data:
+        (logits,) = session.run(None, {"image": data["image"]})
+        assert (logits.argmax(1) == data["labels"]).mean() == report["accuracy"][0]["after"]
+
+
+def test_a_job_that_cannot_work_says_why_and_can_be_retried(client, slow_model):
+    model = client.upload_model(slow_model)
+    spec = {"passes": [{"method": "static_quantization", "nodes_to_exclude": ["*"]}]}
+    failed = client.wait(client.submit(model.id, spec).id, 60)
+
+    retried = client.wait(client.retry(failed.id).id, 60)
+
+    assert (failed.state, failed.error.code) == ("failed", "nothing_to_compress")
+    assert (retried.state, retried.error) == ("failed", failed.error)
+    with pytest.raises(ProblemError, match="409"):
+        client.report(failed.id)
+
+
+def test_cancels_a_running_job_within_seconds(client, slow_model):
+    model = client.upload_model(slow_model)
+    job = client.submit(model.id, slow_spec(1000))
+    wait_until_running(client, job.id)
+
+    client.cancel(job.id)
+
+    assert client.wait(job.id, 10).state == "cancelled"
+    with pytest.raises(ProblemError, match="409"):
+        client.cancel(job.id)
+
+
+@pytest.mark.parametrize("part", ["valkey-server", "celery", "pool process", "sandbox", "api"])
+def test_a_job_survives_the_kill_of(part, embedded, data_dir, slow_model):
+    supervisor = int((data_dir / "lock").read_text().split()[1])
+    model = embedded.upload_model(slow_model)
+    job = embedded.submit(model.id, slow_spec(150))
+    wait_until_running(embedded, job.id)
+
+    os.kill(find_process(supervisor, part), signal.SIGKILL)
+
+    assert embedded.wait(job.id, 60).state == "succeeded"
+    assert embedded.report(job.id)["verdict"]["passed"]
+
+
+def find_process(supervisor: int, part: str) -> int:
+    """Return the process id of a part; the worker's pool and sandbox lie below it."""
+    parts = {"pool process": 1, "sandbox": 2}
+    (pid,) = [
+        pid
+        for pid in children(supervisor)
+        if ("celery" if part in parts else part) in command_line(pid)
+    ]
+    for _ in range(parts.get(part, 0)):
+        pid = children(pid)[0]
+    return pid
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_up_again_goes_on_where_it_was_ended_by(number, tmp_path, slow_model):
+    up = Up(tmp_path, QUICK_RECOVERY)
+    with Client(up.url) as client:
+        model = client.upload_model(slow_model)
+        finished = client.wait(client.submit(model.id, slow_spec(3)).id, 60)
+        running = client.submit(model.id, slow_spec(150))
+        queued = client.submit(model.id, slow_spec(3))
+        wait_until_running(client, running.id)
+    processes = descendants(up.pid)
+
+    up.stop(number)
+
+    wait_for(lambda: not any(command_line(pid) for pid in processes), 10)
+    up = Up(tmp_path, QUICK_RECOVERY)
+    with Client(up.url) as client:
+        assert client.get(finished.id) == finished
+        client.download_artifact(finished.id, tmp_path / "artifact.onnx")
+        assert client.wait(running.id, 60).state == "succeeded"
+        assert client.wait(queued.id, 60).state == "succeeded"
+    assert up.stop() == 0
