@@ -129,8 +129,11 @@ def open_session(
     execution_provider: ExecutionProvider = "cpu",
     optimize: bool = True,
     failure: type[EngineError] = UnsupportedModelError,
+    optimized_path: Path | None = None,
 ) -> Session:
     """Load a model into onnxruntime; CUDA falls back to the CPU where it is not offered.
+
+    `optimized_path` is where to write the graph as onnxruntime rewrote it, to see what it did.
 
     Raises:
         failure: onnxruntime refuses the model.
@@ -140,6 +143,8 @@ def open_session(
     options.log_severity_level = FATAL_MESSAGES_ONLY
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    if optimized_path is not None:
+        options.optimized_model_filepath = str(optimized_path)
     if not optimize:
         level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.graph_optimization_level = level

@@ -12,8 +12,10 @@ from typing_extensions import override
 from worker.engine.errors import PassError
 from worker.engine.names import NameGiver, taken_names
 from worker.engine.passes.base import Pass, PassContext, PassResult
+from worker.engine.quantization.working_copy import refuse_quantized
 from worker.engine.weights.compensation import compensated_rounding, output_error
 from worker.engine.weights.finding import Weight, find_weights
+from worker.engine.weights.folding import unfolded_values
 from worker.engine.weights.grids import (
     FloatArray,
     Grid,
@@ -91,6 +93,7 @@ class WeightQuantization(Pass):
         compressed.CopyFrom(model)
         weights = find_weights(compressed, self.minimum_values)
         if not weights:
+            refuse_quantized(model)
             raise PassError(
                 f"no constant float weight has {self.minimum_values} values or more; lower "
                 "minimum_values, or leave the model as it is",
@@ -105,9 +108,17 @@ class WeightQuantization(Pass):
         storage = FoldedStorage(compressed, NameGiver(taken_names(compressed)))
         for choice in choices:
             storage.store(choice.weight, choice.grid)
-        storage.finish()
+        folded = storage.finish()
+        notes = (
+            [] if not upgraded else [f"kept at 8 bits, as they gain most: {', '.join(upgraded)}"]
+        )
+        computed = sorted(unfolded_values(compressed, folded, context.workdir))
+        if computed:
+            notes.append(
+                f"decoded at every run, as onnxruntime did not fold: {', '.join(computed)}"
+            )
         changed = [use.node.name or use.node.output[0] for w in weights for use in w.uses]
-        return PassResult(compressed, list(dict.fromkeys(changed)), notes=self._notes(upgraded))
+        return PassResult(compressed, list(dict.fromkeys(changed)), notes=notes)
 
     def _collect_moments(
         self, model: onnx.ModelProto, weights: list[Weight], context: PassContext
@@ -178,11 +189,6 @@ class WeightQuantization(Pass):
                 spent += extra
                 upgraded.append(choice.weight.name)
         return upgraded
-
-    def _notes(self, upgraded: list[str]) -> list[str]:
-        if not upgraded:
-            return []
-        return [f"kept at 8 bits, where they gain most: {', '.join(upgraded)}"]
 
 
 def _bits(grid: Grid) -> int:

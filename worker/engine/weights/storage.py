@@ -52,7 +52,7 @@ class FoldedStorage:
         replaced[name] = tensors
         self._nodes.setdefault(id(graph), []).extend(nodes)
 
-    def finish(self) -> list[str]:
+    def finish(self) -> set[str]:
         """Rewrite the graphs and return the names of the values that onnxruntime must fold."""
         for key, (graph, replaced) in self._graphs.items():
             kept = [tensor for tensor in graph.initializer if tensor.name not in replaced]
@@ -61,7 +61,7 @@ class FoldedStorage:
             del graph.initializer[:], graph.node[:]
             graph.initializer.extend([*kept, *added])
             graph.node.extend(nodes)
-        return [node.output[0] for nodes in self._nodes.values() for node in nodes]
+        return {node.output[0] for nodes in self._nodes.values() for node in nodes}
 
     def _cast(self, value: str, output: str, element_type: int) -> onnx.NodeProto:
         node = self._node("Cast", [value], output)
