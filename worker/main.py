@@ -23,7 +23,8 @@ app.conf.update(celery_settings(settings))
 def _configure_logging(**_: object) -> None:
     """Log as the rest of the service does, in place of Celery's own way."""
     configure_logging(settings.log_format, settings.log_level)
-    logging.getLogger("celery.app.trace").setLevel(logging.WARNING)
+    for name in ("celery.app.trace", "celery.worker.strategy"):  # each message, twice
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @worker_process_init.connect(weak=False)
