@@ -30,6 +30,7 @@ def configure_logging(log_format: LogFormat, log_level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _drop_color_message,
                 *_renderers(log_format),
             ],
         )
@@ -38,6 +39,14 @@ def configure_logging(log_format: LogFormat, log_level: str) -> None:
     root.handlers = [handler]
     root.setLevel(log_level.upper())
     _quiet_libraries()
+
+
+def _drop_color_message(
+    _logger: object, _name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Drop uvicorn's second copy of each message."""
+    event.pop("color_message", None)
+    return event
 
 
 def _renderers(log_format: LogFormat) -> list[structlog.typing.Processor]:
@@ -53,6 +62,7 @@ def _quiet_libraries() -> None:
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
+        logging.getLogger(name).setLevel(logging.NOTSET)
     access = logging.getLogger("uvicorn.access")
     access.handlers = []
     access.propagate = False

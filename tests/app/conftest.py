@@ -3,23 +3,30 @@
 Each test has a workspace of its own, and with it a key, so that none sees another's things.
 """
 
+import hashlib
 import io
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import numpy as np
-import onnx
 import pytest
 from fastapi import FastAPI
-from onnx import TensorProto, helper, numpy_helper
 from starlette.testclient import TestClient
 
+from app.db import new_id
 from app.main import create_app
+from app.repositories import datasets, models
 from app.services import keys
 from app.services.context import ServiceContext
 from app.settings import Settings
+from app.storage import blob_key
+from app.tables import DatasetRow, ModelRow
+from tests.onnx_models import linear
+from worker.engine.report import Manifest, ModelMeasures, Report, Verdict
+from worker.engine.requests import ArrayInfo, DatasetInfo, ModelInfo, TensorInfo
 
 MAX_UPLOAD_BYTES = 300_000
 
@@ -105,17 +112,7 @@ def stranger(running_app, context) -> TestClient:
 
 def model_bytes(width: int = 4) -> bytes:
     """A model `y = x W`, with `x` of shape (batch, width)."""
-    weight = numpy_helper.from_array(np.eye(width, dtype=np.float32), "weight")
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "weight"], ["y"], "multiply")],
-        "linear",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", width])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", width])],
-        [weight],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
+    return linear(np.eye(width, dtype=np.float32)).SerializeToString()
 
 
 def dataset_bytes(width: int = 4, samples: int = 8) -> bytes:
@@ -126,15 +123,63 @@ def dataset_bytes(width: int = 4, samples: int = 8) -> bytes:
 
 
 @pytest.fixture
-def model(client) -> dict:
-    """An uploaded model."""
-    return client.post("/v1/models?name=linear.onnx", content=model_bytes()).json()
+def model(client, context, workspace) -> dict:
+    """A model as if uploaded."""
+    return client.get(f"/v1/models/{save_model(context, workspace)}").json()
 
 
 @pytest.fixture
-def dataset(client) -> dict:
-    """An uploaded dataset that fits the model."""
-    return client.post("/v1/datasets?name=samples.npz", content=dataset_bytes()).json()
+def dataset(client, context, workspace) -> dict:
+    """A dataset that fits the model, as if uploaded."""
+    array = ArrayInfo(name="x", dtype="float32", shape=[4])
+    info = DatasetInfo(format="npz", sample_count=8, arrays=[array], has_labels=False)
+    row = stored_row(context, DatasetRow, "dataset", dataset_bytes(), info)
+    row.workspace, row.name, row.transform_sha256 = workspace, "samples.npz", ""
+    with context.session_factory.begin() as session:
+        datasets.add(session, row)
+    return client.get(f"/v1/datasets/{row.id}").json()
+
+
+def save_model(context, workspace, width: int = 4) -> str:
+    """Store and describe a model without the sandbox, which takes a second; return its id."""
+    data = model_bytes(width)
+    tensor = TensorInfo(name="x", dtype="float32", shape=["batch", width])
+    info = ModelInfo(
+        opset=17,
+        ir_version=10,
+        inputs=[tensor],
+        outputs=[tensor.model_copy(update={"name": "y"})],
+        op_counts={"Add": 1, "MatMul": 1},
+        parameter_count=width * width + width,
+        size_bytes=len(data),
+    )
+    row = stored_row(context, ModelRow, "model", data, info)
+    row.workspace, row.name = workspace, "linear.onnx"
+    with context.session_factory.begin() as session:
+        models.add(session, row)
+    return row.id
+
+
+def stored_row(context, table, prefix, data, info):
+    """A row of an upload whose bytes are in the storage."""
+    sha256 = store(context, data)
+    return table(
+        id=new_id(prefix),
+        sha256=sha256,
+        size_bytes=len(data),
+        storage_key=blob_key(sha256),
+        info=info.model_dump(mode="json"),
+        created_at=datetime.now(UTC),
+    )
+
+
+def store(context, data: bytes) -> str:
+    """Put bytes into the storage; return their SHA-256."""
+    path = context.storage.spool() / f"test-{uuid4().hex}"
+    path.write_bytes(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    context.storage.put(path, blob_key(sha256))
+    return sha256
 
 
 @pytest.fixture
@@ -142,3 +187,44 @@ def job(client, model) -> dict:
     """A queued job."""
     spec = {"passes": [{"method": "dynamic_quantization"}]}
     return client.post("/v1/jobs", json={"model_id": model["id"], "spec": spec}).json()
+
+
+@pytest.fixture
+def report() -> Report:
+    """A report of a job that measured nothing but size."""
+    measures = ModelMeasures(
+        size_bytes=100,
+        deflated_bytes=90,
+        zstd_bytes=80,
+        parameter_count=16,
+        zero_fraction=0.0,
+        op_counts={"MatMul": 1},
+        macs=16,
+    )
+    return Report(
+        verdict=Verdict(passed=True, summary="good", gates=[], warnings=[]),
+        before=measures,
+        after=measures,
+        fidelity=[],
+        accuracy=[],
+        latency=None,
+        peak_memory_bytes=1,
+        layers=[],
+        passes=[],
+        skipped=[],
+        preparation=[],
+        durations_seconds={},
+        manifest=Manifest(
+            model_sha256="0" * 64,
+            artifact_sha256="1" * 64,
+            spec_sha256="2" * 64,
+            calibration_sha256=None,
+            evaluation_sha256=None,
+            seed=0,
+            versions={},
+            cpu="x",
+            cpu_flags=[],
+            platform="x",
+            execution_provider="cpu",
+        ),
+    )

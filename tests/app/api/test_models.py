@@ -3,7 +3,7 @@ import hashlib
 
 import pytest
 
-from tests.app.conftest import MAX_UPLOAD_BYTES, model_bytes
+from tests.app.conftest import MAX_UPLOAD_BYTES, model_bytes, save_model
 
 RAW = {"Content-Type": "application/octet-stream"}
 
@@ -24,8 +24,8 @@ def test_describes_an_uploaded_model(client):
     assert body["sha256"] == hashlib.sha256(data).hexdigest()
     assert body["size_bytes"] == len(data)
     assert body["opset"] == 17
-    assert body["op_counts"] == {"MatMul": 1}
-    assert body["parameter_count"] == 16
+    assert body["op_counts"] == {"Add": 1, "MatMul": 1}
+    assert body["parameter_count"] == 4 * 4 + 4
     assert body["inputs"] == [{"name": "x", "dtype": "float32", "shape": ["batch", 4]}]
     assert body["expires_at"] > body["created_at"]
 
@@ -111,26 +111,16 @@ def test_refuses_a_malformed_digest(client, digest):
     assert response.status_code == 400
 
 
-@pytest.mark.parametrize(
-    ("name", "stored"),
-    [
-        ("../../etc/passwd", "passwd"),
-        ("..", "model.onnx"),
-        ("C:\\models\\a.onnx", "a.onnx"),
-        ('a"b\r\nX-Evil: 1.onnx', 'a"bX-Evil: 1.onnx'),
-        ("Größe 模型.onnx", "Größe 模型.onnx"),
-        ("", "model.onnx"),
-        ("x" * 250, "x" * 200),
-    ],
-)
-def test_a_hostile_name_stays_a_name(client, name, stored):
-    response = client.post("/v1/models", params={"name": name}, content=model_bytes(), headers=RAW)
+def test_a_hostile_name_stays_a_name(client):
+    name = '../../a"b\r\nX-Evil: 1 模型.onnx'
 
-    assert response.status_code == 201
-    assert response.json()["name"] == stored
+    response = client.post("/v1/models", params={"name": name}, content=model_bytes(), headers=RAW)
     content = client.get(response.headers["location"] + "/content")
+
+    assert response.json()["name"] == 'a"bX-Evil: 1 模型.onnx'
     assert content.status_code == 200
     assert "x-evil" not in content.headers
+    assert content.headers["content-disposition"].startswith('attachment; filename="a_bX-Evil: 1')
 
 
 @pytest.mark.parametrize(
@@ -149,9 +139,7 @@ def test_refuses_a_body_it_does_not_know(client, headers, status):
 
 
 def test_refuses_a_form_that_breaks_off(client, context):
-    body = (
-        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + b"x" * 2000
-    )
+    body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + b"x" * 2000
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
 
     response = client.post("/v1/models", content=body, headers=headers)
@@ -177,8 +165,8 @@ def test_refuses_a_form_without_its_file(client):
     assert response.json()["code"] == "missing_file"
 
 
-def test_lists_in_pages_newest_first(client):
-    made = [client.post("/v1/models", content=model_bytes(n)).json()["id"] for n in (2, 3, 4)]
+def test_lists_in_pages_newest_first(client, context, workspace):
+    made = [save_model(context, workspace, width) for width in (2, 3, 4)]
 
     first = client.get("/v1/models?limit=2").json()
     second = client.get("/v1/models", params={"limit": 2, "cursor": first["next_cursor"]}).json()

@@ -1,0 +1,103 @@
+import hashlib
+
+import pytest
+
+from app.db import database_now
+from app.repositories import artifacts, jobs
+from app.storage import blob_key
+from app.tables import ArtifactRow
+from tests.app.conftest import model_bytes, store
+
+ARTIFACT = model_bytes(3)
+
+
+def finish(context, job, report: bytes | None) -> None:
+    """Do as the worker does when a job succeeds."""
+    files = {"model": (ARTIFACT, "linear.dynamic_quantization.onnx")}
+    if report is not None:
+        files["report"] = (report, "report.json")
+    with context.session_factory.begin() as session:
+        token = jobs.claim(session, job["id"], lease_seconds=60, max_attempts=9).token
+        verdict = {"passed": True, "summary": "good", "gates": [], "warnings": []}
+        jobs.finish(
+            session, job["id"], token, verdict=verdict, metrics={"size_ratio": 0.3}, retention=None
+        )
+        for kind, (data, name) in files.items():
+            sha256 = store(context, data)
+            row = ArtifactRow(
+                job_id=job["id"],
+                kind=kind,
+                file_name=name,
+                sha256=sha256,
+                size_bytes=len(data),
+                storage_key=blob_key(sha256),
+                created_at=database_now(session),
+            )
+            artifacts.add(session, row)
+
+
+@pytest.fixture
+def finished(client, context, job, report) -> dict:
+    finish(context, job, report.model_dump_json().encode())
+    return client.get(f"/v1/jobs/{job['id']}").json()
+
+
+def test_a_succeeded_job_says_where_its_results_are(finished):
+    assert finished["state"] == "succeeded"
+    assert finished["progress"] == 1
+    assert finished["verdict"]["passed"] is True
+    assert finished["metrics"] == {"size_ratio": 0.3}
+    assert finished["urls"]["artifact"] == f"/v1/jobs/{finished['id']}/artifact"
+    assert finished["urls"]["report"] == f"/v1/jobs/{finished['id']}/report"
+
+
+def test_serves_the_artifact_under_its_name(client, finished):
+    response = client.get(finished["urls"]["artifact"])
+
+    assert response.content == ARTIFACT
+    assert response.headers["etag"] == f'"{hashlib.sha256(ARTIFACT).hexdigest()}"'
+    assert "linear.dynamic_quantization.onnx" in response.headers["content-disposition"]
+
+
+def test_serves_the_artifacts_head(client, finished):
+    response = client.head(finished["urls"]["artifact"])
+
+    assert response.status_code == 200
+    assert response.content == b""
+
+
+def test_serves_the_report_as_json_or_markdown(client, finished, report):
+    data = client.get(finished["urls"]["report"])
+    page = client.get(finished["urls"]["report"], headers={"Accept": "text/markdown"})
+
+    assert data.headers["content-type"] == "application/json"
+    assert data.json() == report.model_dump(mode="json")
+    assert page.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert page.text.startswith("#")
+    assert page.headers["vary"] == "Accept"
+
+
+def test_has_no_report_in_other_forms(client, finished):
+    response = client.get(finished["urls"]["report"], headers={"Accept": "application/pdf"})
+
+    assert response.status_code == 406
+    assert "text/markdown" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("what", ["artifact", "report"])
+def test_a_job_that_has_not_succeeded_has_no_results(client, job, what):
+    response = client.get(f"/v1/jobs/{job['id']}/{what}")
+
+    assert response.status_code == 409
+    assert "queued" in response.json()["detail"]
+
+
+def test_deleted_results_are_gone(client, context, job):
+    finish(context, job, None)
+
+    assert client.get(f"/v1/jobs/{job['id']}/report").status_code == 410
+
+
+@pytest.mark.parametrize("what", ["artifact", "report"])
+def test_others_results_are_not_there(stranger, finished, what):
+    assert stranger.get(finished["urls"][what]).status_code == 404

@@ -1,0 +1,55 @@
+import hashlib
+
+import pytest
+
+from app.errors import TooLargeError
+from app.services.uploads import SpoolWriter, clean_name
+
+
+def test_counts_and_hashes_what_it_writes(tmp_path):
+    writer = SpoolWriter(tmp_path, "a.onnx", max_bytes=10)
+    writer.write(b"hello")
+    writer.write(memoryview(b"world"))
+
+    upload = writer.finish()
+
+    assert upload.path.read_bytes() == b"helloworld"
+    assert upload.sha256 == hashlib.sha256(b"helloworld").hexdigest()
+    assert upload.size_bytes == 10
+
+
+def test_stops_at_the_cap(tmp_path):
+    writer = SpoolWriter(tmp_path, "a.onnx", max_bytes=10)
+    writer.write(b"x" * 10)
+
+    with pytest.raises(TooLargeError):
+        writer.write(b"x")
+    writer.discard()
+
+
+def test_removes_what_it_wrote(tmp_path):
+    writer = SpoolWriter(tmp_path, "a.onnx", max_bytes=10)
+    writer.write(b"x")
+
+    writer.discard()
+    writer.discard()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "clean"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("..", ""),
+        (".", ""),
+        ("a/", ""),
+        ("C:\\models\\a.onnx", "a.onnx"),
+        ('a"b\r\nX-Evil: 1\x00.onnx', 'a"bX-Evil: 1.onnx'),
+        ("Größe 模型.onnx", "Größe 模型.onnx"),
+        ("\ud800a\u202eb", "ab"),
+        ("x" * 250, "x" * 200),
+    ],
+)
+def test_a_hostile_name_stays_a_name(name, clean):
+    assert clean_name(name) == clean
