@@ -16,6 +16,8 @@ from client.errors import CorruptedError, ProblemError, UnreachableError
 from client.resources import Dataset, Job, Model, Problem
 
 LONGEST_WAIT_SECONDS = 60
+RECONNECTS = 30
+RECONNECT_SECONDS = 1.0
 TIMEOUT = httpx.Timeout(30, read=120)
 """Reading takes long where the service checks a large upload, or waits for a job."""
 
@@ -82,24 +84,31 @@ class Client:
 
     def get(self, job_id: str) -> Job:
         """Return a job as it is now."""
-        return Job.model_validate(self._send("GET", f"/v1/jobs/{job_id}"))
+        return self._read_job(job_id, {})
 
     def wait(self, job_id: str, timeout_seconds: float = 3600) -> Job:
-        """Return a job once its state is terminal.
+        """Return a job once its state is terminal; the service may be started again meanwhile.
 
         Raises:
             TimeoutError: it is not after the timeout.
         """
         deadline = time.monotonic() + timeout_seconds
+        failures = 0
         while True:
             seconds = max(0, min(LONGEST_WAIT_SECONDS, int(deadline - time.monotonic())))
-            headers = {"Prefer": f"wait={seconds}"}
-            job = Job.model_validate(self._send("GET", f"/v1/jobs/{job_id}", headers=headers))
+            try:
+                job = self._read_job(job_id, {"Prefer": f"wait={seconds}"})
+            except UnreachableError:
+                failures += 1
+                if failures > RECONNECTS or time.monotonic() >= deadline:
+                    raise
+                time.sleep(RECONNECT_SECONDS)
+                continue
+            failures = 0
             if job.is_terminal:
                 return job
             if time.monotonic() >= deadline:
                 raise TimeoutError(f"job {job_id} is {job.state} after {timeout_seconds} s")
-            time.sleep(0.05)
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a queued or running job; a running one is `cancelling` until its worker stops."""
@@ -128,6 +137,9 @@ class Client:
                 return _save(response, path)
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
+
+    def _read_job(self, job_id: str, headers: Mapping[str, str]) -> Job:
+        return Job.model_validate(self._send("GET", f"/v1/jobs/{job_id}", headers=headers))
 
     def _upload(self, url: str, path: Path, query: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
         with path.open("rb") as file:

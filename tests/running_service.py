@@ -65,11 +65,6 @@ class Up(Command):
         assert "ready at" in self.output(), self.output()
         self.url = self.output().partition("ready at ")[2].split()[0]
 
-    def part(self, name: str) -> int:
-        """Return the process id of a part: `valkey-server`, `celery` or `api`."""
-        (pid,) = [pid for pid in children(self.pid) if name in command_line(pid)]
-        return pid
-
 
 def wait_for(condition: Callable[[], object], seconds: float = START_SECONDS) -> None:
     """Wait until the condition holds, or fail."""
@@ -88,7 +83,8 @@ def is_ready(url: str) -> bool:
 
 def children(pid: int) -> list[int]:
     """Return the direct children of a process."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    lists = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [int(child) for children in lists for child in children.split()]
 
 
 def descendants(pid: int) -> list[int]:

@@ -215,23 +215,23 @@ def test_a_job_survives_the_kill_of(part, embedded, data_dir, slow_model):
     job = embedded.submit(model.id, slow_spec(150))
     wait_until_running(embedded, job.id)
 
-    os.kill(find_process(supervisor, part), signal.SIGKILL)
+    pids = find_processes(supervisor, part)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
 
+    assert pids
     assert embedded.wait(job.id, 60).state == "succeeded"
     assert embedded.report(job.id)["verdict"]["passed"]
 
 
-def find_process(supervisor: int, part: str) -> int:
-    """Return the process id of a part; the worker's pool and sandbox lie below it."""
-    parts = {"pool process": 1, "sandbox": 2}
-    (pid,) = [
-        pid
-        for pid in children(supervisor)
-        if ("celery" if part in parts else part) in command_line(pid)
-    ]
-    for _ in range(parts.get(part, 0)):
-        pid = children(pid)[0]
-    return pid
+def find_processes(supervisor: int, part: str) -> list[int]:
+    """Return the process ids of a part; the worker's pool and its sandboxes lie below it."""
+    if part == "pool process":
+        return [below for pid in find_processes(supervisor, "celery") for below in children(pid)]
+    if part == "sandbox":
+        pools = find_processes(supervisor, "pool process")
+        return [below for pid in pools for below in children(pid)]
+    return [pid for pid in children(supervisor) if part in command_line(pid)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
