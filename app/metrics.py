@@ -1,6 +1,7 @@
 """The Prometheus metrics of one API process."""
 
 from collections.abc import Mapping
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -62,7 +63,7 @@ class Metrics:
 
     def render(self, jobs_by_state: Mapping[JobState, int], queue_age_seconds: float) -> bytes:
         """Return all metrics in Prometheus' text format."""
-        for state, count in jobs_by_state.items():
-            self._jobs.labels(state).set(count)
+        for state in get_args(JobState):
+            self._jobs.labels(state).set(jobs_by_state.get(state, 0))
         self._queue_age.set(queue_age_seconds)
         return generate_latest(self.registry)

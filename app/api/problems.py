@@ -177,7 +177,7 @@ def _allowed_methods(request: Request) -> list[str]:
     """Return the methods of all routes at this path; starlette knows the first route's only."""
     routes: list[APIRoute] = request.app.state.api_routes
     here = (it for it in routes if it.path_regex.fullmatch(request.scope["path"]))
-    return sorted({method for route in here for method in route.methods})
+    return sorted({method for route in here for method in route.methods or ()})
 
 
 def _render_disconnect(request: Request, _error: Exception) -> Response:

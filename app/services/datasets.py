@@ -14,7 +14,7 @@ from app.repositories.pages import Page
 from app.services.content import Content, media_type_of
 from app.services.context import ServiceContext
 from app.services.inspection import inspect_dataset
-from app.services.uploads import Upload
+from app.services.uploads import Upload, ensure_stored
 from app.storage import blob_key
 from app.tables import DatasetRow, JsonObject, ModelRow
 from worker.engine.datasets.fitting import check_fit
@@ -54,6 +54,7 @@ def add(
     if known is not None:
         if model is not None:
             check_fit(DatasetInfo.model_validate(known.info), model.inputs)
+        ensure_stored(context.storage, new.upload, known.storage_key)
         return known, False
     upload = new.upload
     inputs = model.inputs if model else None

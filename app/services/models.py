@@ -9,7 +9,7 @@ from app.repositories.pages import Page
 from app.services.content import Content, media_type_of
 from app.services.context import ServiceContext
 from app.services.inspection import inspect_model
-from app.services.uploads import Upload
+from app.services.uploads import Upload, ensure_stored
 from app.storage import blob_key
 from app.tables import ModelRow
 
@@ -22,6 +22,7 @@ def add(context: ServiceContext, workspace: str, upload: Upload) -> tuple[ModelR
     """
     known = _renew(context, workspace, upload.sha256)
     if known is not None:
+        ensure_stored(context.storage, upload, known.storage_key)
         return known, False
     info = inspect_model(context, upload)
     key = blob_key(upload.sha256)

@@ -5,8 +5,8 @@ from app.repositories import artifacts, jobs
 from app.services.content import Content, media_type_of
 from app.services.context import ServiceContext
 from app.tables import ArtifactKind, ArtifactRow
-from worker.engine import report_markdown
 from worker.engine.report import Report
+from worker.engine.report_markdown import render
 
 
 def artifact(context: ServiceContext, workspace: str, job_id: str) -> Content:
@@ -37,7 +37,7 @@ def report_json(context: ServiceContext, workspace: str, job_id: str) -> bytes:
 def report_page(context: ServiceContext, workspace: str, job_id: str) -> str:
     """Return the report as Markdown; errors as for the artifact."""
     text = report_json(context, workspace, job_id)
-    return report_markdown.render(Report.model_validate_json(text))
+    return render(Report.model_validate_json(text))
 
 
 def _find(context: ServiceContext, workspace: str, job_id: str, kind: ArtifactKind) -> ArtifactRow:

@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from app.errors import TooLargeError
+from app.storage import Storage
 
 _MAX_NAME_LENGTH = 200
 
@@ -18,6 +19,12 @@ class Upload:
     name: str
     sha256: str
     size_bytes: int
+
+
+def ensure_stored(storage: Storage, upload: Upload, key: str) -> None:
+    """Store a file that is known already, should its bytes have been lost."""
+    if not storage.exists(key):
+        storage.put(upload.path, key)
 
 
 class SpoolWriter:

@@ -3,6 +3,7 @@ import hashlib
 
 import pytest
 
+from app.storage import blob_key
 from tests.app.conftest import MAX_UPLOAD_BYTES, model_bytes, save_model
 
 RAW = {"Content-Type": "application/octet-stream"}
@@ -211,10 +212,12 @@ def test_gives_back_what_was_uploaded(client, model):
     assert response.headers["etag"] == f'"{model["sha256"]}"'
 
 
-def test_a_model_whose_bytes_are_lost_is_gone(client, context, model):
-    row_key = f"blobs/sha256/{model['sha256'][:2]}/{model['sha256'][2:]}"
-    context.storage.delete(row_key)
+def test_a_model_whose_bytes_are_lost_is_gone_until_they_come_again(client, context, model):
+    url = f"/v1/models/{model['id']}/content"
+    context.storage.delete(blob_key(model["sha256"]))
 
-    response = client.get(f"/v1/models/{model['id']}/content")
+    lost = client.get(url)
+    client.post("/v1/models", content=model_bytes(), headers=RAW)
 
-    assert response.status_code == 410
+    assert lost.status_code == 410
+    assert client.get(url).content == model_bytes()

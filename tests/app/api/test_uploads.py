@@ -1,0 +1,46 @@
+from functools import partial
+
+import anyio
+import pytest
+
+from tests.app.conftest import MAX_UPLOAD_BYTES
+
+
+async def post(app, key, messages):
+    """Send a request as a server does; return the status of the answer."""
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/v1/models",
+        "raw_path": b"/v1/models",
+        "query_string": b"",
+        "headers": [
+            (b"authorization", key.encode()),
+            (b"content-type", b"application/octet-stream"),
+        ],
+    }
+    answers = []
+
+    async def receive():
+        return messages.pop(0)
+
+    async def send(message):
+        answers.append(message)
+
+    await app(scope, receive, send)
+    return answers[0]["status"]
+
+
+@pytest.mark.parametrize("received_bytes", [10, MAX_UPLOAD_BYTES])
+def test_a_client_that_goes_away_leaves_nothing_behind(
+    running_app, context, client, received_bytes
+):
+    body = {"type": "http.request", "body": b"x" * received_bytes, "more_body": True}
+    messages = [body, {"type": "http.disconnect"}]
+
+    status = anyio.run(partial(post, running_app, client.headers["authorization"], messages))
+
+    assert status == 400
+    assert list(context.storage.spool().iterdir()) == []
