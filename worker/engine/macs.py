@@ -1,13 +1,14 @@
-"""Counts the multiply-accumulates of one run, from shapes inferred for real inputs."""
+"""Counts the multiply-accumulates of one run, from the shapes that a real run has."""
 
 from math import prod
 
 import onnx
+from onnx import TensorProto, helper
 
-from worker.engine.errors import EngineError, PassError
+from worker.engine.errors import EngineError, PassError, ResourceError
 from worker.engine.graphs import walk_nodes
-from worker.engine.model_files import without_weights
-from worker.engine.runtime import bounded
+from worker.engine.model_files import needs_external_data
+from worker.engine.runtime import open_session, run
 from worker.engine.samples import Feeds
 
 Shapes = dict[str, tuple[int, ...]]
@@ -24,80 +25,77 @@ WEIGHT_POSITIONS = {
     "LSTM": 1,
     "GRU": 1,
     "RNN": 1,
+    "FusedMatMul": 1,
+    "MatMulNBits": 1,
+    "MatMulIntegerToFloat": 1,
+    "DynamicQuantizeMatMul": 1,
+    "DynamicQuantizeLSTM": 1,
+    "QGemm": 3,
 }
 """The operators counted, and which of their inputs is the weight."""
+RECURRENT = {"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"}
 UNCOUNTED = {"Einsum", "DeformConv", "Attention", "MultiHeadAttention", "GroupQueryAttention"}
 
 
 def count_macs(model: onnx.ModelProto, feeds: Feeds) -> int | None:
-    """Return the multiply-accumulates of one run; None where a shape they need is not known.
+    """Return the multiply-accumulates of one run; None where they cannot be told.
 
     Operators inside If, Loop and Scan bodies run an unknown number of times.
     """
     counted = [node for node in walk_nodes(model) if _is_counted(node)]
     outer = [node for node in model.graph.node if _is_counted(node)]
-    if len(counted) > len(outer):
+    if len(counted) > len(outer) or any(node.op_type in UNCOUNTED for node in outer):
         return None
-    if any(node.op_type in UNCOUNTED for node in outer):
+    if not outer:
+        return 0
+    if needs_external_data(model):
         return None
+    names = {name for node in outer for name in [*node.input, *node.output] if name}
     try:
-        shapes = infer_shapes(model, feeds)
+        shapes = run_shapes(model, sorted(names), feeds)
+    except ResourceError:
+        raise
     except EngineError:
         return None
-    total = 0
-    for node in outer:
-        macs = _macs(node, shapes)
-        if macs is None:
-            return None
-        total += macs
-    return total
+    return sum(_macs(node, shapes) for node in outer)
 
 
-def infer_shapes(model: onnx.ModelProto, feeds: Feeds) -> Shapes:
-    """Return the fully known shapes of a model's values when it is run on these feeds.
+def run_shapes(model: onnx.ModelProto, names: list[str], feeds: Feeds) -> Shapes:
+    """Return the shapes that values of the main graph have when the model is run on these feeds.
 
     Raises:
-        PassError: shape inference fails, or takes too long.
+        PassError: the model does not run with its values looked at.
     """
-    outline, _ = without_weights(model)
-    del outline.graph.value_info[:]
-    for value in outline.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    for value in outline.graph.input:
-        if value.name in feeds:
-            value.type.tensor_type.ClearField("shape")
-            for size in feeds[value.name].shape:
-                value.type.tensor_type.shape.dim.add(dim_value=size)
-    with bounded("inferring shapes", PassError):
-        inferred = onnx.shape_inference.infer_shapes(outline, data_prop=True)
-    shapes: Shapes = {tensor.name: tuple(tensor.dims) for tensor in outline.graph.initializer}
-    for value in [*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output]:
-        tensor_type = value.type.tensor_type
-        dims = tensor_type.shape.dim
-        if tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
-            shapes[value.name] = tuple(dim.dim_value for dim in dims)
-    return shapes
+    prefix = "onnxpress/shape_of/"
+    looking = onnx.ModelProto()
+    for name in names:
+        looking.graph.node.append(helper.make_node("Shape", [name], [prefix + name]))
+        looking.graph.output.append(
+            helper.make_tensor_value_info(prefix + name, TensorProto.INT64, [None])
+        )
+    # Protobuf reads two messages after one another as one, their lists joined: no copy of weights.
+    combined = model.SerializeToString() + looking.SerializeToString()
+    session = open_session(combined, optimize=False, failure=PassError)
+    shapes = run(session, feeds, [prefix + name for name in names])
+    return {
+        name: tuple(int(size) for size in shape) for name, shape in zip(names, shapes, strict=True)
+    }
 
 
 def _is_counted(node: onnx.NodeProto) -> bool:
     return node.op_type in WEIGHT_POSITIONS or node.op_type in UNCOUNTED
 
 
-def _macs(node: onnx.NodeProto, shapes: Shapes) -> int | None:
+def _macs(node: onnx.NodeProto, shapes: Shapes) -> int:
     """Return one node's multiply-accumulates: outputs, times the products summed for each."""
-    is_recurrent = node.op_type in {"LSTM", "GRU", "RNN"}
-    position = WEIGHT_POSITIONS[node.op_type]
-    data = shapes.get(node.input[0])
-    weight = shapes.get(node.input[position])
-    # A recurrent node may leave its first output out; its second weight stands in for it.
-    output = shapes.get(node.input[2] if is_recurrent else node.output[0])
-    if data is None or weight is None or output is None:
-        return None
-    if is_recurrent:
+    data = shapes[node.input[0]]
+    weight = shapes[node.input[WEIGHT_POSITIONS[node.op_type]]]
+    if node.op_type in RECURRENT:
         # (sequence, batch, input), or batch first: either way every step multiplies both weights
-        return prod(data[:2]) * (prod(weight) + prod(output))
+        return prod(data[:2]) * (prod(weight) + prod(shapes[node.input[2]]))
     if node.op_type == "ConvTranspose":
         return prod(data) * prod(weight[1:])
+    output = shapes[node.output[0]]
     if "Conv" in node.op_type:
         return prod(output) * prod(weight[1:])
     if node.op_type == "Gemm":
