@@ -5,6 +5,12 @@ from typing import Annotated
 from pydantic import Field
 
 from worker.engine.passes.dynamic_quantization import DynamicQuantization
+from worker.engine.passes.float16 import Float16
+from worker.engine.passes.initializer_pruning import InitializerPruning
 from worker.engine.passes.static_quantization import StaticQuantization
+from worker.engine.passes.weight_quantization import WeightQuantization
 
-AnyPass = Annotated[DynamicQuantization | StaticQuantization, Field(discriminator="method")]
+AnyPass = Annotated[
+    DynamicQuantization | Float16 | InitializerPruning | StaticQuantization | WeightQuantization,
+    Field(discriminator="method"),
+]
