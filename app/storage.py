@@ -49,12 +49,13 @@ class Storage:
 
     def __init__(self, settings: Settings) -> None:
         url = settings.resolved_storage_url
-        scheme = urlsplit(url).scheme
+        parts = urlsplit(url)
         self._root: Path | None = None
-        if scheme == "file":
-            self._root = Path(unquote(urlsplit(url).path))
+        self._store: ObjectStore
+        if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path:
+            self._root = Path(unquote(parts.path))
             self._spool = self._root / "spool"
-        elif scheme == "s3":
+        elif parts.scheme == "s3" and parts.netloc:
             self._spool = settings.data_dir.resolve() / "spool"
         else:
             raise StorageError(
@@ -62,7 +63,11 @@ class Storage:
             )
         with _faults("open", url):
             self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._store = _open_store(url, self._root, settings.s3_endpoint)
+            if self._root is None:
+                prefix = parts.path.strip("/") or None
+                self._store = _open_s3(parts.netloc, prefix, settings.s3_endpoint)
+            else:
+                self._store = LocalStore(self._root)
 
     def spool(self) -> Path:
         """Return a private folder for files on their way in."""
@@ -166,20 +171,18 @@ class Storage:
         _sync_folder(target.parent)
 
 
-def _open_store(url: str, root: Path | None, endpoint: str | None) -> ObjectStore:
-    if root is not None:
-        return LocalStore(root, mkdir=True)
-    parts = urlsplit(url)
+def _open_s3(bucket: str, prefix: str | None, endpoint: str | None) -> ObjectStore:
+    """Open a bucket; credentials, region and an endpoint not given come from `AWS_*` variables."""
     return S3Store(
-        parts.netloc,
-        prefix=parts.path.strip("/") or None,
-        endpoint=endpoint,
+        bucket,
+        prefix=prefix,
+        config={} if endpoint is None else {"endpoint": endpoint},
         client_options={
             "allow_http": endpoint is not None and endpoint.startswith("http://"),
-            "connect_timeout": timedelta(seconds=3),
+            "connect_timeout": timedelta(seconds=2),
             "timeout": timedelta(seconds=60),
         },
-        retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=15)},
+        retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=15)},
     )
 
 
