@@ -72,7 +72,7 @@ class NpzFile:
             member.read(header.offset)
             data = np.frombuffer(_read_exactly(member, header.size_bytes), header.dtype)
         order: str = "F" if header.fortran_order else "C"
-        return native(np.ascontiguousarray(_reshaped(data, header.shape, order)))
+        return native(np.asarray(_reshaped(data, header.shape, order), order="C"))
 
     def _read_header(self, name: str) -> ArrayHeader:
         words = self._words(name)

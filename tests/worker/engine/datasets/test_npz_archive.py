@@ -56,3 +56,11 @@ def test_names_the_run_that_has_another_dtype(tmp_path):
 
     with pytest.raises(InvalidDatasetError, match=r'"ids" of b\.npz is int32, and int64'):
         open_dataset(path, UnpackLimits())
+
+
+def test_a_scalar_stays_a_scalar(tmp_path):
+    path = write_npz_archive(tmp_path / "d.zip", {"a.npz": {"rate": np.int64(16000)}})
+
+    [row] = open_dataset(path, UnpackLimits()).rows()
+
+    assert (row.arrays["rate"].shape, int(row.arrays["rate"])) == ((), 16000)
