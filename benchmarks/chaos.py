@@ -137,20 +137,28 @@ class Stage:
 
         False when the jobs have ended meanwhile.
         """
+        self.tend()
         while not (self._count("state = 'running'") and self._pids(kind)):
             if not self.unfinished():
                 return False
-            time.sleep(0.02)
+            self.tend()
         time.sleep(self._random.uniform(0, 1))
         with suppress(ProcessLookupError, IndexError):
             os.kill(self._random.choice(self._pids(kind)), signal.SIGKILL)
-        if kind == "worker":
-            processes.kill(self.worker)
-            self.worker = self._start_worker()
-        elif kind == "broker":
+        return True
+
+    def tend(self) -> None:
+        """Start a worker or broker that has ended again, as every supervisor does.
+
+        The worker also ends itself, when a process of its pool is killed while it starts.
+        """
+        if self.broker.poll() is not None:
             processes.kill(self.broker)
             self.broker = self._start_broker()
-        return True
+        if self.worker.poll() is not None:
+            processes.kill(self.worker)
+            self.worker = self._start_worker()
+        time.sleep(0.02)
 
     def victims(self) -> Iterator[str]:
         """Yield kinds of processes for ever: all of them in random order, and again."""
@@ -225,7 +233,7 @@ def run(folder: Path, job_count: int, kill_count: int, seed: int, patience: floa
             kills[kind] += stage.kill(kind)
         deadline = time.monotonic() + patience
         while stage.unfinished() and time.monotonic() < deadline:
-            time.sleep(0.1)
+            stage.tend()
         seconds = time.monotonic() - started
         time.sleep(
             2 * stage.settings.sweep_seconds
