@@ -108,38 +108,46 @@ def _least_divergence(
 
     Nearest by KL(P‖Q) = Σ P log(P / Q), as in Migacz, 8-bit inference with TensorRT (2017): P is
     the observed distribution with the values outside moved to the ends, Q is P without them,
-    averaged over the bins of each integer.
+    averaged over the bins of each integer. Left out is what would favour narrow ranges for no
+    reason: zeros and the ends of a range are integers, so they are not averaged; and averaging a
+    sample of N values diverges by (bins - integers) / 2N by chance.
     """
     best, least = whole, np.inf
+    counts = observed.counts.astype(np.float64)
+    zero = -observed.first
+    if 0 <= zero < len(counts):
+        counts[zero] = 0
     for share in np.linspace(1.0, SMALLEST_SHARE, CANDIDATES).tolist():
         candidate = TensorRange(whole.lowest * share, whole.highest * share)
-        divergence = _divergence(observed, candidate, options.levels)
+        reach = observed.width / 2
+        inside = (observed.centers >= candidate.lowest - reach) & (
+            observed.centers <= candidate.highest + reach
+        )
+        divergence = _divergence(counts, inside, options.levels)
         if divergence < least:
             best, least = candidate, divergence
     return best
 
 
-def _divergence(observed: Histogram, candidate: TensorRange, levels: int) -> float:
-    centers, counts = observed.centers, observed.counts.astype(np.float64)
-    inside = (centers >= candidate.lowest) & (centers <= candidate.highest)
+def _divergence(counts: Values, inside: npt.NDArray[np.bool_], levels: int) -> float:
+    """Return KL(P‖Q) when the bins `inside` are divided into `levels` integers."""
     kept = counts[inside]
-    if len(kept) <= levels:
+    if len(kept) <= levels or not kept.any():
         return np.inf
     reference = kept.copy()
-    reference[0] += counts[: int(np.argmax(inside))].sum()
-    reference[-1] += counts[len(inside) - int(np.argmax(inside[::-1])) :].sum()
-    groups = (np.arange(len(kept)) * levels // len(kept)).astype(np.intp)
-    quantized = _averaged(kept, groups, levels)
-    return _kullback_leibler(reference, quantized)
-
-
-def _averaged(counts: Values, groups: npt.NDArray[np.intp], levels: int) -> Values:
-    """Spread the counts of each group evenly over its bins that hold any."""
-    totals = np.bincount(groups, weights=counts, minlength=levels)
-    occupied = np.bincount(groups, weights=counts > 0, minlength=levels)
+    first = int(np.argmax(inside))
+    reference[0] += counts[:first].sum()
+    reference[-1] += counts[first + len(kept) :].sum()
+    averaged = kept.copy()
+    averaged[[0, -1]] = 0
+    integers = np.arange(len(kept)) * levels // len(kept)
+    totals = np.bincount(integers, weights=averaged, minlength=levels)
+    occupied = np.bincount(integers, weights=averaged > 0, minlength=levels)
     means = totals / np.maximum(occupied, 1)
-    spread: Values = np.where(counts > 0, means[groups], 0.0)
-    return spread
+    quantized = np.where(averaged > 0, means[integers], 0.0)
+    quantized[[0, -1]] = kept[[0, -1]]
+    by_chance = (occupied.sum() - np.count_nonzero(occupied)) / (2 * reference.sum())
+    return _kullback_leibler(reference, quantized) - float(by_chance)
 
 
 def _kullback_leibler(reference: Values, quantized: Values) -> float:

@@ -18,10 +18,11 @@ from worker.engine.calibration.ranges import (
 from worker.engine.errors import CalibrationError
 from worker.engine.passes.base import PassContext, PassResult
 from worker.engine.passes.node_selection import NodeSelectingPass, select_nodes, skipped_nodes
-from worker.engine.quantization.graph_view import GraphView
+from worker.engine.quantization.graph_view import Declined, GraphView
 from worker.engine.quantization.integers import IntegerType
 from worker.engine.quantization.placement import Placement, place
 from worker.engine.quantization.qdq import QdqOptions, write_qdq
+from worker.engine.quantization.qoperator import tensors_of, unsupported, write_qoperator
 from worker.engine.quantization.working_copy import refuse_unchanged, working_copy
 
 QuantizedOpType = Literal[
@@ -71,7 +72,8 @@ class StaticQuantization(NodeSelectingPass):
     which every runtime understands, or onnxruntime's QLinear operators."""
     calibration_method: CalibrationMethod = "minmax"
     """How the range of an activation is found: `minmax` holds all values seen, `percentile` leaves
-    out the rarest, `mse` has the least mean squared error, `entropy` keeps the distribution."""
+    out the rarest, `mse` has the least mean squared error, `entropy` keeps the distribution (as
+    TensorRT does) and suits no model whose rare, large values matter."""
     percentile: Percentile = 99.99
     """Percentage of values inside the range, for `calibration_method: percentile`."""
 
@@ -90,11 +92,19 @@ class StaticQuantization(NodeSelectingPass):
         result = working_copy(model)
         view = GraphView(result.graph)
         selection = select_nodes(result, self, self.op_types_to_quantize)
-        placement = place(view, selection.chosen, absorb=not self.activation_symmetric)
-        skipped = [*selection.skipped, *skipped_nodes(placement.declined)]
+        declined: list[Declined] = []
+        if self.quant_format == "qoperator":
+            declined = unsupported([n for n in result.graph.node if n.name in selection.chosen])
+        chosen = selection.chosen - {node.name for node, _ in declined}
+        placement = place(view, chosen, absorb=not self.activation_symmetric)
+        skipped = [*selection.skipped, *skipped_nodes([*declined, *placement.declined])]
         refuse_unchanged(placement.weighted, skipped)
-        ranges = self._ranges(result, placement, context)
-        write_qdq(result, placement, ranges, self._types)
+        if self.quant_format == "qoperator":
+            ranges = self._ranges(result, placement, tensors_of(placement, view), context)
+            write_qoperator(result, placement, ranges, self._types)
+        else:
+            ranges = self._ranges(result, placement, placement.tensors, context)
+            write_qdq(result, placement, ranges, self._types)
         return PassResult(result, placement.changed_names, skipped)
 
     @property
@@ -106,7 +116,11 @@ class StaticQuantization(NodeSelectingPass):
         )
 
     def _ranges(
-        self, model: onnx.ModelProto, placement: Placement, context: PassContext
+        self,
+        model: onnx.ModelProto,
+        placement: Placement,
+        tensors: list[str],
+        context: PassContext,
     ) -> dict[str, TensorRange]:
         """Return the range of each activation, from one pass over the samples."""
         activations = self._types.activations
@@ -114,7 +128,7 @@ class StaticQuantization(NodeSelectingPass):
             self.calibration_method, self.percentile, activations.levels, activations.is_symmetric
         )
         statistics = Histogram if options.needs_histogram else RunningRange
-        observed = collect(model, placement.tensors, context, statistics)
+        observed = collect(model, tensors, context, statistics)
         for weighted in placement.weighted:
             root = placement.shared.get(weighted.activation, weighted.activation)
             if root not in observed:

@@ -79,6 +79,7 @@ class _Writer:
         self.initializers: list[onnx.TensorProto] = []
         self.constants: list[onnx.NodeProto] = []
         self.parameters: dict[str, list[str]] = {}
+        self.zero_points: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
     def write(self, placement: Placement) -> None:
         """Write everything."""
@@ -211,16 +212,22 @@ class _Writer:
         self.constants.append(self._node("DequantizeLinear", inputs, target, axis))
 
     def _write_scale(self, name: str, scale: Scale) -> list[str]:
-        names = [self.names.name(f"{name}_{part}") for part in ("scale", "zero_point")]
-        self.initializers.append(numpy_helper.from_array(scale.scale, names[0]))
-        self.initializers.append(numpy_helper.from_array(scale.zero_point, names[1]))
-        return names
+        stored = self.names.name(f"{name}_scale")
+        self.initializers.append(numpy_helper.from_array(scale.scale, stored))
+        return [stored, self._write_zero_point(name, scale.zero_point)]
+
+    def _write_zero_point(self, name: str, zero_point: Integers) -> str:
+        """Return the name of a zero point, one tensor for all that are equal."""
+        key = (zero_point.dtype.name, zero_point.shape, zero_point.tobytes())
+        if key not in self.zero_points:
+            self.zero_points[key] = self.names.name(f"{name}_zero_point")
+            self.initializers.append(numpy_helper.from_array(zero_point, self.zero_points[key]))
+        return self.zero_points[key]
 
     def _node(
         self, op_type: str, inputs: list[str], output: str, axis: int | None = None
     ) -> onnx.NodeProto:
-        name = self.names.name(f"{output}/{op_type}")
-        node = helper.make_node(op_type, inputs, [output], name=name, domain=self.domain)
+        node = helper.make_node(op_type, inputs, [output], domain=self.domain or None)
         if axis is not None:
             node.attribute.append(helper.make_attribute("axis", axis))
         return node

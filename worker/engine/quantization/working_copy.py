@@ -18,7 +18,11 @@ QUANTIZED_OP_TYPES = {
     "MatMulBnb4", "QAttention", "QGemm", "QEmbedLayerNormalization", "GatherBlockQuantized",
 }  # fmt: skip
 QUANTIZED_PREFIX = "QLinear"
+OP_TYPES_WITH_WEIGHTS = {
+    "Conv", "ConvTranspose", "Einsum", "Gather", "Gemm", "GRU", "LSTM", "MatMul", "RNN",
+}  # fmt: skip
 EXAMPLES = 3
+REASONS = 6
 
 
 def working_copy(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -63,12 +67,19 @@ def refuse_unchanged(changed: Sized, skipped: Sequence["SkippedNode"]) -> None:
         reasons.setdefault(f"{skip.op_type}: {skip.reason}", []).append(skip.node)
     named = "; ".join(
         f"{len(nodes)} {reason} ({nodes[0]}{', ...' if len(nodes) > 1 else ''})"
-        for reason, nodes in sorted(reasons.items(), key=lambda item: -len(item[1]))[:8]
+        for reason, nodes in sorted(reasons.items(), key=_importance)[:REASONS]
     )
     raise PassError(
-        f"no weight of the model can be quantized this way; left alone: {named or 'no nodes'}",
+        f"no weight of the model can be quantized this way; weight_quantization reaches more. Left "
+        f"alone: {named or 'no nodes'}",
         code="nothing_to_compress",
     )
+
+
+def _importance(item: tuple[str, list[str]]) -> tuple[bool, int]:
+    """Sort reasons of nodes that have weights first, then the most frequent."""
+    reason, nodes = item
+    return reason.split(":")[0] not in OP_TYPES_WITH_WEIGHTS, -len(nodes)
 
 
 def _is_quantized(node: onnx.NodeProto) -> bool:
