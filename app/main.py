@@ -8,6 +8,7 @@ from importlib.metadata import version
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 
 from app.api import datasets, discovery, jobs, models, openapi, probes, results
 from app.api.middleware import ObservingMiddleware
@@ -26,7 +27,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the application; what it opens, it opens when it starts serving."""
     settings = settings or Settings()
     configure_logging(settings.log_format, settings.log_level)
-    app = FastAPI(
+    app = FastAPIOffline(
         title="onnxpress",
         version=version("onnxpress"),
         lifespan=partial(_lifespan, settings=settings),

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 
@@ -24,3 +25,15 @@ def test_importing_the_api_contacts_nobody_and_opens_nothing(tmp_path):
     )
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_documentation_page_loads_nothing_from_other_hosts(settings):
+    with TestClient(create_app(settings)) as client:
+        page = client.get("/docs").text
+        sources = re.findall(r'(?:src|href)="(/[^"]+)"', page)
+        statuses = {client.get(source).status_code for source in sources}
+
+    assert "http://" not in page
+    assert "https://" not in page
+    assert len(sources) >= 3
+    assert statuses == {200}
