@@ -38,7 +38,7 @@ from app.settings import Settings
 from app.supervisor import CELERY, WORKER, WORKER_ENVIRONMENT, Supervisor
 from client.errors import ClientError
 
-EXPECTED_ERRORS = (AppError, BrokerError, ClientError, PartError, SetupError)
+EXPECTED_ERRORS = (AppError, BrokerError, ClientError, OSError, PartError, SetupError)
 GRACEFUL_SHUTDOWN_SECONDS = 5
 
 commands = typer.Typer(

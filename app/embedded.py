@@ -58,7 +58,8 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise SetupError(
-            f"cannot listen on {host} port {port}: {error.strerror}; change --port or --host"
+            f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}; "
+            "change --port or --host"
         ) from error
 
 

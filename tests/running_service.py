@@ -51,7 +51,7 @@ class Command:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
         processes.kill(self._process)
-        print(self.output())  # pytest shows it where a test failed
+        sys.stdout.write(self.output())  # pytest shows it where a test failed
         self._output.close()
         return self._process.returncode
 

@@ -5,6 +5,7 @@ from importlib.metadata import version
 import pytest
 
 from app.cli import main
+from app.embedded import claimed_data_folder, listen, write_holder
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - to be refused
 
@@ -97,3 +98,25 @@ def test_a_worker_needs_a_broker(onnxpress):
 
     assert result.status == 1
     assert "set ONNXPRESS_REDIS_URL" in result.stderr
+
+
+def test_a_second_service_on_the_same_folder_names_the_first(onnxpress, tmp_path):
+    with claimed_data_folder(tmp_path) as lock:
+        write_holder(lock, "http://127.0.0.1:8000")
+        result = onnxpress("up", "--port", "0")
+
+    assert result.status == 1
+    assert f"another onnxpress uses the data folder {tmp_path}" in result.stderr
+    assert "at http://127.0.0.1:8000" in result.stderr
+
+
+def test_a_port_in_use_is_one_line(onnxpress):
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        result = onnxpress("up", "--port", str(port))
+
+    assert result.status == 1
+    assert result.stderr == (
+        f"onnxpress: cannot listen on 127.0.0.1 port {port}: Address already in use; "
+        "change --port or --host\n"
+    )
