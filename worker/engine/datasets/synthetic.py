@@ -15,7 +15,9 @@ from worker.engine.samples import Array, DataOrigin, Feeds, Sample
 
 SAMPLE_COUNT = 20
 TRIAL_SIZES = (32, 64, 16, 224, 128, 256, 320, 640, 8, 4, 2, 1, 48, 96, 512, 1024, 80)
-"""Sizes tried, in this order, for dimensions that the graph leaves free."""
+"""Sizes tried, in this order, for dimensions that the graph leaves free ..."""
+IMAGE_SIZES = (224, 320, 640)
+"""... and those tried before them where the graph takes images."""
 TRIAL_SCALARS = (1, 16000, 0)
 """Values tried for integer scalars: a count or flag, or a sampling rate."""
 MAX_SAMPLE_BYTES = 2**28
@@ -148,8 +150,10 @@ def table_sizes(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def _trials(inputs: Sequence[TensorInfo]) -> Iterator[Trial]:
-    shapes = [resolve_shapes(inputs, size) for size in TRIAL_SIZES[:2]]
-    sizes = TRIAL_SIZES if shapes[0] != shapes[1] else TRIAL_SIZES[:1]
+    takes_images = any(len(tensor.shape or []) == 4 for tensor in inputs)
+    sizes = (IMAGE_SIZES if takes_images else ()) + TRIAL_SIZES
+    if resolve_shapes(inputs, sizes[0]) == resolve_shapes(inputs, sizes[1]):
+        sizes = sizes[:1]
     has_scalar = any(tensor.shape == [] and _kind(tensor) in {"i", "u"} for tensor in inputs)
     scalars = TRIAL_SCALARS if has_scalar else TRIAL_SCALARS[:1]
     for size, scalar in product(sizes, scalars):

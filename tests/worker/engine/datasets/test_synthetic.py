@@ -104,3 +104,15 @@ def test_states_start_at_zero_and_masks_are_full():
 
     assert sample.feeds["attention_mask"].tolist() == [[1, 1, 1, 1]]
     assert sample.feeds["state"].tolist() == [[0, 0, 0, 0]]
+
+
+def test_images_are_of_a_usual_size():
+    model = model_of(
+        [helper.make_node("Relu", ["image"], ["y"], name="relu")],
+        inputs=[float_value("image", ["batch", 3, "height", "width"])],
+        outputs=[float_value("y", ["batch", 3, "height", "width"])],
+    )
+
+    [sample, *_] = samples_for(model)
+
+    assert sample.feeds["image"].shape == (1, 3, 224, 224)
