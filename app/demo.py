@@ -26,6 +26,10 @@ SPEC = {
     ],
     "gates": {"max_size_ratio": 0.5, "min_sqnr_db": 20, "max_accuracy_drop": 0.01},
 }
+NEXT_STEPS = """
+Your own model, in another terminal beside `onnxpress up`:
+  curl -F model=@model.onnx -F 'spec={"passes": [{"method": "weight_quantization"}]}' \\
+    http://127.0.0.1:8000/v1/jobs"""
 POLL_SECONDS = 0.1
 
 
@@ -54,6 +58,7 @@ def run_demo(output: Path, console: Console) -> bool:
     console.print(_table(report))
     console.print(report["verdict"]["summary"], markup=False)
     console.print(f"Compressed model: {output} (sha256 {sha256} verified)", soft_wrap=True)
+    console.print(NEXT_STEPS, markup=False, highlight=False, soft_wrap=True)
     return True
 
 
