@@ -62,7 +62,8 @@ class Storage:
                 f"storage {url!r} is neither `file:///folder` nor `s3://bucket/prefix`"
             )
         with _faults("open", url):
-            self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self._spool.parent, self._spool):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._root is None:
                 prefix = parts.path.strip("/") or None
                 self._store = _open_s3(parts.netloc, prefix, settings.s3_endpoint)

@@ -1,51 +1,125 @@
+"""Tests of the database engine and sessions."""
+
+import threading
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import StatementError
 
-from app.db import database_now, new_id
-from app.tables import ApiKeyRow
+from app.db import create_database_engine, create_session_factory, database_now, new_id
+from app.repositories import jobs
+from app.repositories.jobs import NewJob
+from app.tables import ApiKeyRow, JobRow
 from tests.conftest import both_databases
 
-TOKYO = timezone(timedelta(hours=9))
-NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
-
-def add_key(session, created_at: datetime) -> ApiKeyRow:
-    key = ApiKeyRow(
-        id=new_id("key"),
-        workspace="default",
-        name="ci",
+def key_row(**columns):
+    return ApiKeyRow(
+        id="k1",
+        workspace="ours",
+        name="laptop",
         secret_sha256="0" * 64,
         scopes="read",
-        created_at=created_at,
+        **({"created_at": datetime.now(UTC)} | columns),
     )
-    session.add(key)
-    session.flush()
-    session.refresh(key)
-    return key
 
 
 @both_databases
-def test_a_timestamp_comes_back_in_utc(session):
-    key = add_key(session, NOON.astimezone(TOKYO))
+def test_timestamps_come_back_aware_and_in_utc(session_factory):
+    there = timezone(timedelta(hours=5))
+    moment = datetime(2026, 11, 24, 17, 30, tzinfo=there)
+    with session_factory.begin() as session:
+        session.add(key_row(created_at=moment))
 
-    assert key.created_at == NOON
-    assert key.created_at.tzinfo is UTC
+    with session_factory() as session:
+        found = session.get_one(ApiKeyRow, "k1").created_at
 
-
-def test_a_timestamp_without_a_zone_is_refused(session):
-    with pytest.raises(Exception, match="naive timestamp"):
-        add_key(session, NOON.replace(tzinfo=None))
-    session.rollback()
+    assert found == moment
+    assert found.utcoffset() == timedelta(0)
 
 
 @both_databases
-def test_the_database_clock_is_aware_and_about_now(session):
-    assert abs(database_now(session) - datetime.now(UTC)) < timedelta(minutes=1)
+def test_naive_timestamps_are_refused(session_factory):
+    with pytest.raises(StatementError, match="naive"), session_factory.begin() as session:
+        session.add(key_row(created_at=datetime(2026, 11, 24)))  # noqa: DTZ001 - the fault
 
 
-def test_ids_sort_by_creation_time():
-    ids = [new_id("job") for _ in range(3)]
+@both_databases
+def test_database_clock_goes_on_within_a_transaction(session):
+    first = database_now(session)
+    time.sleep(0.01)
 
-    assert {one[: len("job_")] for one in ids} == {"job_"}
-    assert [one[:16] for one in ids] == sorted(one[:16] for one in ids)
+    assert database_now(session) > first
+    assert abs(first - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+@both_databases
+def test_writers_wait_for_each_other(session_factory):
+    with session_factory.begin() as session:
+        job = jobs.add(session, NewJob("ours", "mdl_1", {}), resend_seconds=30)
+
+    def count_up():
+        for _ in range(10):
+            with session_factory.begin() as session:
+                row = session.get_one(JobRow, job.id, with_for_update=True)
+                row.sends += 1
+
+    threads = [threading.Thread(target=count_up) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    with session_factory() as session:
+        assert session.get_one(JobRow, job.id).sends == 1 + 4 * 10
+
+
+def test_sqlite_is_durable_and_checks_foreign_keys(session):
+    pragmas = {
+        name: session.scalar(text(f"PRAGMA {name}"))
+        for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+    }
+
+    assert pragmas == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": 30_000,
+    }
+
+
+def test_objects_stay_readable_after_commit(session_factory):
+    with session_factory.begin() as session:
+        job = jobs.add(session, NewJob("ours", "mdl_1", {}), resend_seconds=30)
+
+    assert job.state == "queued"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_postgresql_urls_use_the_driver_we_ship(scheme):
+    engine = create_database_engine(f"{scheme}://user:p%40ss@host/name")
+
+    url = engine.url.render_as_string(hide_password=False)
+    assert url == "postgresql+psycopg://user:p%40ss@host/name"
+
+
+def test_sessions_of_another_factory_see_what_was_committed(database_url, session_factory):
+    with session_factory.begin() as session:
+        job = jobs.add(session, NewJob("ours", "mdl_1", {}), resend_seconds=30)
+    other = create_session_factory(database_url)
+
+    with other() as session:
+        assert session.get_one(JobRow, job.id).state == "queued"
+    other.kw["bind"].dispose()
+
+
+def test_ids_are_unique_and_sort_by_time():
+    earlier = new_id("job")
+    time.sleep(0.002)
+    later = {new_id("job") for _ in range(1000)}
+
+    assert len(later) == 1000
+    assert earlier < min(later)
+    assert earlier.startswith("job_")
