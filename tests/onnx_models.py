@@ -53,3 +53,120 @@ def model_of(nodes, inputs, outputs, weights=None, opset=17) -> onnx.ModelProto:
 def float_value(name, shape) -> onnx.ValueInfoProto:
     """A float32 graph input or output."""
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def recurrent(seed=0) -> onnx.ModelProto:
+    """An LSTM over (time, 1, 8) with 16 hidden values, then a projection of the last one."""
+    random = np.random.default_rng(seed)
+    return model_of(
+        [
+            helper.make_node(
+                "LSTM", ["x", "kernel", "recurrent"], ["", "hidden"], name="lstm", hidden_size=16
+            ),
+            helper.make_node("Squeeze", ["hidden", "first_axis"], ["last"], name="squeeze"),
+            helper.make_node("MatMul", ["last", "projection"], ["y"], name="matmul"),
+        ],
+        inputs=[float_value("x", ["time", 1, 8])],
+        outputs=[float_value("y", [1, 4])],
+        weights={
+            "kernel": random.normal(0, 0.3, (1, 64, 8)).astype(np.float32),
+            "recurrent": random.normal(0, 0.3, (1, 64, 16)).astype(np.float32),
+            "first_axis": np.array([0], np.int64),
+            "projection": random.normal(size=(16, 4)).astype(np.float32),
+        },
+    )
+
+
+def branching(seed=0) -> onnx.ModelProto:
+    """A MatMul whose result an If doubles by a MatMul of its own, or passes on."""
+    random = np.random.default_rng(seed)
+    value = float_value("chosen", ["batch", 8])
+    then_branch = helper.make_graph(
+        [helper.make_node("MatMul", ["hidden", "inner"], ["chosen"], name="inner_matmul")],
+        "then",
+        [],
+        [value],
+        [numpy_helper.from_array(2 * np.eye(8, dtype=np.float32), "inner")],
+    )
+    else_branch = helper.make_graph(
+        [helper.make_node("Identity", ["hidden"], ["chosen"], name="pass_on")], "else", [], [value]
+    )
+    return model_of(
+        [
+            helper.make_node("MatMul", ["x", "outer"], ["hidden"], name="outer_matmul"),
+            helper.make_node(
+                "If",
+                ["flag"],
+                ["y"],
+                name="choice",
+                then_branch=then_branch,
+                else_branch=else_branch,
+            ),
+        ],
+        inputs=[
+            float_value("x", ["batch", 8]),
+            helper.make_tensor_value_info("flag", TensorProto.BOOL, []),
+        ],
+        outputs=[float_value("y", ["batch", 8])],
+        weights={"outer": random.normal(size=(8, 8)).astype(np.float32)},
+    )
+
+
+def paddle_like() -> onnx.ModelProto:
+    """Conv, BatchNormalization and a bias Add on (batch, 1, 2, 2), all weights in Constant nodes.
+
+    A Conv of 1x1 kernels 2 and 3, then (c - mean) / sqrt(variance) * scale + bias with exactly
+    representable numbers, then 0 and 2 added: y = [2 x, 6 x + 3] in the two channels.
+    """
+    constants = {
+        "kernel": np.array([2, 3], np.float32).reshape(2, 1, 1, 1),
+        "scale": np.array([4, 4], np.float32),
+        "bias": np.array([1, 5], np.float32),
+        "mean": np.array([1, 2], np.float32),
+        "variance": np.array([16, 4], np.float32),
+        "added": np.array([0, 2], np.float32).reshape(1, 2, 1, 1),
+    }
+    return model_of(
+        [
+            *(
+                helper.make_node("Constant", [], [name], value=numpy_helper.from_array(array))
+                for name, array in constants.items()
+            ),
+            helper.make_node("Conv", ["x", "kernel"], ["maps"], name="conv"),
+            helper.make_node(
+                "BatchNormalization",
+                ["maps", "scale", "bias", "mean", "variance"],
+                ["normal"],
+                name="norm",
+                epsilon=0.0,
+            ),
+            helper.make_node("Add", ["normal", "added"], ["sum"], name="add"),
+            helper.make_node("Identity", ["sum"], ["y"], name="identity"),
+        ],
+        inputs=[float_value("x", ["batch", 1, 2, 2])],
+        outputs=[float_value("y", ["batch", 2, 2, 2])],
+    )
+
+
+def doubling_functions(depth) -> onnx.ModelProto:
+    """y = 2 ** depth * x, by functions that each call the one before twice (x + x at the end)."""
+    opset = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    functions = [
+        helper.make_function(
+            "own", "f0", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])], opset
+        )
+    ]
+    for level in range(1, depth):
+        calls = [
+            helper.make_node(f"f{level - 1}", ["a"], ["h"], domain="own"),
+            helper.make_node(f"f{level - 1}", ["a"], ["i"], domain="own"),
+            helper.make_node("Add", ["h", "i"], ["b"]),
+        ]
+        functions.append(helper.make_function("own", f"f{level}", ["a"], ["b"], calls, opset))
+    graph = helper.make_graph(
+        [helper.make_node(f"f{depth - 1}", ["x"], ["y"], domain="own")],
+        "graph",
+        [float_value("x", [2])],
+        [float_value("y", [2])],
+    )
+    return helper.make_model(graph, opset_imports=opset, functions=functions, ir_version=10)

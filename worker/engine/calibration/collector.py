@@ -84,11 +84,11 @@ class _Collector:
         """Run all samples once and update the statistics; yield the fraction done."""
         session = self._open(fetched)
         for index, sample in enumerate(self.context.samples):
+            for name in fed:
+                self._update(name, sample.feeds[name], index)
             arrays = self._run(session, sample.feeds, fetched, index) if fetched else []
             for name, array in zip(fetched, arrays, strict=True):
                 self._update(name, array, index)
-            for name in fed:
-                self._update(name, sample.feeds[name], index)
             yield (index + 1) / len(self.context.samples)
 
     def _sizes_bytes(self, names: Sequence[str]) -> list[int]:

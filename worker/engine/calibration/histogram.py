@@ -12,7 +12,7 @@ from worker.engine.samples import Array
 MAXIMUM_BINS = 4096
 """Bins kept for one tensor: 16 for each step of an 8-bit type."""
 SMALLEST_SPAN = 2.0**-100
-"""A range narrower than this counts as one value."""
+"""A range narrower than this counts as 0."""
 
 Counts = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
@@ -73,8 +73,8 @@ class Histogram(RunningRange):
         self.counts += np.bincount(indices - self.first, minlength=len(self.counts))
 
     def _widen(self) -> int:
-        """Double the width until the range fits in the bins, merging those there are."""
-        span = max(self.highest - self.lowest, SMALLEST_SPAN)
+        """Double the width until the range and 0 fit in the bins, merging those there are."""
+        span = max(max(self.highest, 0.0) - min(self.lowest, 0.0), SMALLEST_SPAN)
         needed = math.ceil(math.log2(span / (MAXIMUM_BINS - 1)))
         if self.exponent is None:
             self.exponent = needed

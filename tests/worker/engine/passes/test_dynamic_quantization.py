@@ -1,0 +1,144 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from tests.engine_runs import answers, optimized_op_types, pass_context, sqnr_db
+from tests.onnx_models import branching, float_value, linear, model_of, recurrent, small_convnet
+from worker.engine.errors import PassError
+from worker.engine.passes.dynamic_quantization import DynamicQuantization
+
+
+def compress(model, tmp_path, **options):
+    return DynamicQuantization(**options).apply(model, pass_context(tmp_path))
+
+
+def uniform(*shape):
+    return np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
+
+
+def gemm(**attributes):
+    shape = (4, 8) if attributes.get("transB") else (8, 4)
+    return model_of(
+        [helper.make_node("Gemm", ["x", "w", "b"], ["y"], name="gemm", **attributes)],
+        [float_value("x", ["rows", "columns"])],
+        [float_value("y", ["batch", 4])],
+        {"w": uniform(*shape), "b": uniform(1, 4)},
+    )
+
+
+def test_products_become_one_fused_integer_node(tmp_path):
+    model = linear(uniform(64, 32), bias=uniform(32))
+
+    result = compress(model, tmp_path)
+
+    assert result.changed_nodes == ["matmul"]
+    assert "DynamicQuantizeMatMul" in optimized_op_types(result.model, tmp_path)
+
+
+def test_weights_keep_seven_bits_and_eight_when_asked(tmp_path):
+    model = linear(uniform(64, 32))
+
+    stored = [
+        np.abs(
+            numpy_helper.to_array(
+                next(
+                    tensor
+                    for tensor in compress(
+                        model, tmp_path, reduce_range=each
+                    ).model.graph.initializer
+                    if tensor.name == "weight_quantized"
+                )
+            ).astype(int)
+        ).max()
+        for each in (True, False)
+    ]
+
+    assert stored == [64, 127]
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("weight_type", ["int8", "uint8"])
+@pytest.mark.parametrize("model", [linear(uniform(64, 32)), recurrent(), small_convnet()])
+def test_answers_stay_close(tmp_path, model, per_channel, weight_type):
+    shape = [
+        1 if size.dim_param == "batch" else size.dim_value or 12
+        for size in model.graph.input[0].type.tensor_type.shape.dim
+    ]
+    feeds = {model.graph.input[0].name: uniform(*shape)}
+
+    result = compress(model, tmp_path, per_channel=per_channel, weight_type=weight_type)
+
+    assert sqnr_db(answers(model, feeds)[0], answers(result.model, feeds)[0]) > 25
+
+
+@pytest.mark.parametrize(
+    "attributes", [{}, {"transB": 1}, {"beta": 0.5}, {"transB": 1, "beta": 0.0}]
+)
+def test_gemm_attributes_are_kept(tmp_path, attributes):
+    model, feeds = gemm(**attributes), {"x": uniform(5, 8)}
+
+    result = compress(model, tmp_path)
+
+    assert sqnr_db(answers(model, feeds)[0], answers(result.model, feeds)[0]) > 30
+
+
+def test_gemm_that_transposes_its_input_is_skipped_with_the_reason(tmp_path):
+    with pytest.raises(PassError, match="its first input is transposed"):
+        compress(gemm(transA=1), tmp_path)
+
+
+def test_conv_is_left_alone_unless_asked_for(tmp_path):
+    model, feeds = small_convnet(), {"image": uniform(1, 3, 8, 8)}
+
+    default = compress(model, tmp_path)
+    asked = compress(model, tmp_path, op_types_to_quantize=["Conv"])
+
+    assert default.changed_nodes == ["gemm"]
+    assert asked.changed_nodes == ["conv"]
+    assert sqnr_db(answers(model, feeds)[0], answers(asked.model, feeds)[0]) > 25
+
+
+def test_lstm_weights_are_stored_as_integers(tmp_path):
+    result = compress(recurrent(), tmp_path, op_types_to_quantize=["LSTM"])
+
+    kernel = next(t for t in result.model.graph.initializer if t.name == "kernel_quantized")
+    assert kernel.dims == [1, 8, 64]
+    assert kernel.data_type == onnx.TensorProto.INT8
+    assert not any(tensor.name == "kernel" for tensor in result.model.graph.initializer)
+
+
+def test_subgraphs_are_left_alone_and_still_run(tmp_path):
+    model = branching()
+    feeds = {"x": uniform(3, 8), "flag": np.array(True)}
+
+    result = compress(model, tmp_path)
+
+    assert result.changed_nodes == ["outer_matmul"]
+    assert sqnr_db(answers(model, feeds)[0], answers(result.model, feeds)[0]) > 30
+
+
+def test_a_weight_that_others_read_stays_float(tmp_path):
+    model = model_of(
+        [
+            helper.make_node("MatMul", ["x", "w"], ["product"], name="matmul"),
+            helper.make_node("Add", ["product", "w"], ["y"], name="add"),
+        ],
+        [float_value("x", [4, 4])],
+        [float_value("y", [4, 4])],
+        {"w": uniform(4, 4)},
+    )
+
+    with pytest.raises(PassError, match="its weight w is also read by add") as caught:
+        compress(model, tmp_path)
+
+    assert caught.value.code == "nothing_to_compress"
+
+
+def test_a_quantized_model_is_refused(tmp_path):
+    once = compress(linear(uniform(64, 32)), tmp_path).model
+
+    with pytest.raises(PassError, match="DynamicQuantizeLinear") as caught:
+        compress(once, tmp_path)
+
+    assert caught.value.code == "already_quantized"
