@@ -1,5 +1,7 @@
 """Database engine and sessions, the same on SQLite and PostgreSQL."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -11,6 +13,8 @@ from sqlalchemy.types import TypeDecorator
 from typing_extensions import override
 
 SessionFactory = sessionmaker[Session]
+
+_READ_ONLY = "onnxpress_read_only"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -41,13 +45,21 @@ def create_database_engine(url: str) -> Engine:
     event.listen(engine, "connect", _configure_sqlite)
     # Python's sqlite3 begins a deferred transaction, whose upgrade to a write fails at once under
     # load; SQLAlchemy's documented recipe is to begin it ourselves.
-    event.listen(engine, "begin", _begin_immediate)
+    event.listen(engine, "begin", _begin)
     return engine
 
 
 def create_session_factory(url: str) -> SessionFactory:
     """Return a factory of sessions whose objects stay readable after commit."""
     return sessionmaker(create_database_engine(url), expire_on_commit=False)
+
+
+@contextmanager
+def reading(session_factory: SessionFactory) -> Iterator[Session]:
+    """Open a session that only reads: on SQLite it neither waits for writers nor holds them up."""
+    with session_factory() as session:
+        session.connection(execution_options={_READ_ONLY: True})
+        yield session
 
 
 def database_now(session: Session) -> datetime:
@@ -80,5 +92,6 @@ def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401
     cursor.close()
 
 
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _begin(connection: Connection) -> None:
+    only_reads = connection.get_execution_options().get(_READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import StatementError
 
-from app.db import create_database_engine, create_session_factory, database_now, new_id
+from app.db import create_database_engine, create_session_factory, database_now, new_id, reading
 from app.repositories import jobs
 from app.repositories.jobs import NewJob
 from app.tables import ApiKeyRow, JobRow
@@ -74,6 +74,19 @@ def test_writers_wait_for_each_other(session_factory):
 
     with session_factory() as session:
         assert session.get_one(JobRow, job.id).sends == 1 + 4 * 10
+
+
+@both_databases
+def test_reading_does_not_wait_for_a_writer(session_factory):
+    with session_factory.begin() as session:
+        job = jobs.add(session, NewJob("ours", "mdl_1", {}), resend_seconds=30)
+
+    with session_factory.begin() as writer:
+        jobs.cancel(writer, "ours", job.id, retention=None)
+        with reading(session_factory) as reader:
+            state = jobs.get(reader, "ours", job.id).state
+
+    assert state == "queued"
 
 
 def test_sqlite_is_durable_and_checks_foreign_keys(session):
