@@ -150,7 +150,8 @@ def _measure(
         )
         after = measure(result.loaded.model, model_files(result.loaded, result.artifact), feeds[0])
         layers = layer_errors(original.prepared.model, result.loaded.model)
-        latency, warnings = None, []
+        latency: Latency | None = None
+        warnings: list[str] = []
         if options is not None:
             latency, warnings = compare_latency(
                 result.pair, feeds, original.info.inputs, options, report_progress

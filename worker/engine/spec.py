@@ -33,7 +33,7 @@ class Evaluation(SpecPart):
     """How the compressed model is compared with the original."""
 
     metrics: list[MetricName] | None = None
-    """Scores on labelled samples; left out, `top1` for integer labels, else `mean_squared_error`."""
+    """Scores on labelled samples; left out, `top1` for classes, else `mean_squared_error`."""
     output: str | None = None
     """The graph output that the labels describe; left out, the first that fits."""
     max_samples: Annotated[int, Field(ge=1)] | None = None

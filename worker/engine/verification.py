@@ -79,9 +79,10 @@ def refuse_ruined(fidelity: Sequence[OutputFidelity], ruin_below_sqnr_db: float 
         data = "synthetic samples" if fidelity[0].data == "synthetic" else "held-out samples"
         raise VerificationError(
             f"the compressed model's answers are ruined on {fidelity[0].samples} {data}:"
-            f" {'; '.join(reasons)} (limit {ruin_below_sqnr_db:g} dB). Try weight_quantization,"
-            " leave sensitive nodes out by nodes_to_exclude, calibrate on more real samples, or set"
-            " evaluation.ruin_below_sqnr_db to null to get the model all the same",
+            f" {'; '.join(reasons)} (limit {ruin_below_sqnr_db:g} dB). Try weight_quantization, a"
+            " lower sparsity where weights are pruned, more real samples where ranges are"
+            " calibrated, or nodes_to_exclude; evaluation.ruin_below_sqnr_db: null returns it all"
+            " the same",
             code="ruined_result",
         )
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from worker.engine.errors import CalibrationError, EngineError, ResourceError
+from worker.engine.fidelity import as_array
 from worker.engine.requests import TensorInfo
 from worker.engine.runtime import Session, run
 from worker.engine.samples import Array, DataOrigin, Feeds, Sample
@@ -166,7 +167,7 @@ def _try(session: Session, samples: SyntheticSamples) -> None:
         if np.prod(shape, dtype=np.float64) > MAX_SAMPLE_BYTES / 8:
             raise CalibrationError(f'input "{name}" of shape {shape} is too large to make up')
     outputs = run(session, next(iter(samples)).feeds, failure=CalibrationError)
-    if any(isinstance(value, np.ndarray) and value.size == 0 for value in outputs):
+    if any(as_array(value).size == 0 for value in outputs):
         raise CalibrationError("an output comes out empty")
 
 
@@ -201,4 +202,5 @@ def _is_batch(tensor: TensorInfo, axis: int) -> bool:
     if isinstance(name, str) and BATCH_NAMES.search(name):
         return True
     first = shape[0]
-    return isinstance(first, int) and first > 0 and len(shape) == 3 and axis == 1
+    is_fixed = isinstance(first, int) and first > 0
+    return is_fixed and len(shape) == 3 and axis == 1
