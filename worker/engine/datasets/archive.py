@@ -15,15 +15,14 @@ ALWAYS_ALLOWED_BYTES = 64 * 2**20
 """An archive that unpacks to less than this may be packed at any ratio."""
 
 
-def open_archive(path: Path, limits: UnpackLimits) -> zipfile.ZipFile:
-    """Open a dataset's zip file.
+def check_archive(path: Path, limits: UnpackLimits) -> list[str]:
+    """Return the names of the files in a dataset's zip file, once it is known to be safe to read.
 
     Raises:
         InvalidDatasetError: it is no zip file, is encrypted, or unpacks to more than the limits.
     """
-    with reading("the dataset"):
-        archive = zipfile.ZipFile(path)
-    members = archive.infolist()
+    with reading("the dataset"), zipfile.ZipFile(path) as archive:
+        names, members = member_names(archive), archive.infolist()
     if len(members) > MAX_MEMBERS:
         raise InvalidDatasetError(f"the archive has over {MAX_MEMBERS} members")
     unpacked = sum(member.file_size for member in members)
@@ -40,7 +39,7 @@ def open_archive(path: Path, limits: UnpackLimits) -> zipfile.ZipFile:
             f" of {limits.max_unpacked_ratio:g}: store it with less compression",
             code="archive_too_large",
         )
-    return archive
+    return names
 
 
 def member_names(archive: zipfile.ZipFile) -> list[str]:

@@ -1,6 +1,7 @@
 """Fitting a dataset to a model: which rows make one run, and whether they suit its inputs."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 
 import numpy as np
@@ -51,14 +52,14 @@ class FittedSamples:
         return self._dataset.info.sample_count // self.batch
 
     def __iter__(self) -> Iterator[Sample]:
-        rows = checked_rows(self._dataset)
-        while len(group := list(islice(rows, self.batch))) == self.batch:
-            feeds = {
-                tensor.name: self._feed(array_name, group)
-                for array_name, tensor in self._inputs.items()
-            }
-            _check_sample(feeds, self._inputs.values(), group[0].name)
-            yield Sample(feeds, self._labels(group))
+        with closing(checked_rows(self._dataset)) as rows:
+            while len(group := list(islice(rows, self.batch))) == self.batch:
+                feeds = {
+                    tensor.name: self._feed(array_name, group)
+                    for array_name, tensor in self._inputs.items()
+                }
+                _check_sample(feeds, self._inputs.values(), group[0].name)
+                yield Sample(feeds, self._labels(group))
 
     def _feed(self, array_name: str, group: list[Row]) -> Array:
         arrays = [row.arrays[array_name] for row in group]

@@ -5,7 +5,7 @@ import io
 import warnings
 import zipfile
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -102,12 +102,13 @@ class ImageTransform(BaseModel):
 class ImageDataset:
     """Images in the order of their file names; `labels.csv` (file,label) may label them."""
 
-    def __init__(self, archive: zipfile.ZipFile, transform_json: str | None) -> None:
-        self._archive = archive
-        names = member_names(archive)
-        self.transform = _read_transform(archive, names, transform_json)
-        self._names = [name for name in names if is_image(name)]
-        self._labels = _read_labels(archive, self._names) if LABELS_NAME in names else None
+    def __init__(self, path: Path, transform_json: str | None) -> None:
+        self._path = path
+        with zipfile.ZipFile(path) as archive:
+            names = member_names(archive)
+            self.transform = _read_transform(archive, names, transform_json)
+            self._names = [name for name in names if is_image(name)]
+            self._labels = _read_labels(archive, self._names) if LABELS_NAME in names else None
         self.info = DatasetInfo(
             format="images",
             sample_count=len(self._names),
@@ -123,23 +124,11 @@ class ImageDataset:
 
     def rows(self) -> Iterator[Row]:
         """Yield each image, transformed."""
-        for index, name in enumerate(self._names):
-            sample = self.transform.apply(self._decode(name))
-            label = None if self._labels is None else self._labels[index]
-            yield Row(f'"{name}"', {self.transform.input or "": sample}, label)
-
-    def _decode(self, name: str) -> Image.Image:
-        if self._archive.getinfo(name).file_size > MAX_FILE_BYTES:
-            raise InvalidDatasetError(f'"{name}" is larger than {MAX_FILE_BYTES} bytes')
-        with reading(f'"{name}"'):
-            data = self._archive.read(name)
-        try:
-            return _open_image(data)
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise InvalidDatasetError(f'"{name}" has over {MAX_PIXELS} pixels') from error
-        except (OSError, SyntaxError, ValueError) as error:
-            message = f'"{name}" is not a readable PNG, JPEG, BMP or WebP image'
-            raise InvalidDatasetError(message) from error
+        with zipfile.ZipFile(self._path) as archive:
+            for index, name in enumerate(self._names):
+                sample = self.transform.apply(_decode(archive, name))
+                label = None if self._labels is None else self._labels[index]
+                yield Row(f'"{name}"', {self.transform.input or "": sample}, label)
 
 
 def is_image(name: str) -> bool:
@@ -161,6 +150,21 @@ def parse_transform(text: str | bytes) -> ImageTransform:
         )
         known = ", ".join(ImageTransform.model_fields)
         message = f"the image transform is wrong: {wrong} (known fields: {known})"
+        raise InvalidDatasetError(message) from error
+
+
+def _decode(archive: zipfile.ZipFile, name: str) -> Image.Image:
+    """Return an image of the archive; reading and decoding are bounded."""
+    if archive.getinfo(name).file_size > MAX_FILE_BYTES:
+        raise InvalidDatasetError(f'"{name}" is larger than {MAX_FILE_BYTES} bytes')
+    with reading(f'"{name}"'):
+        data = archive.read(name)
+    try:
+        return _open_image(data)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InvalidDatasetError(f'"{name}" has over {MAX_PIXELS} pixels') from error
+    except (OSError, SyntaxError, ValueError) as error:
+        message = f'"{name}" is not a readable PNG, JPEG, BMP or WebP image'
         raise InvalidDatasetError(message) from error
 
 

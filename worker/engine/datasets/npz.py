@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -105,9 +106,10 @@ class NpzFile:
 class NpzDataset:
     """A `.npz` whose arrays' first axis counts the samples."""
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self._file = NpzFile(archive, "the dataset")
-        headers = self._file.headers
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with zipfile.ZipFile(path) as archive:
+            headers = NpzFile(archive, "the dataset").headers
         scalars = [name for name, header in headers.items() if not header.shape]
         if scalars:
             raise InvalidDatasetError(
@@ -133,10 +135,12 @@ class NpzDataset:
 
     def rows(self) -> Iterator[Row]:
         """Yield each sample's arrays, without the sample axis."""
-        readers = {name: self._file.rows(name) for name in self._file.headers}
-        for index in range(self.info.sample_count):
-            arrays = {name: next(reader) for name, reader in readers.items()}
-            yield Row(f"sample {index}", arrays, arrays.pop(LABELS, None))
+        with zipfile.ZipFile(self._path) as archive:
+            file = NpzFile(archive, "the dataset")
+            readers = {name: file.rows(name) for name in file.headers}
+            for index in range(self.info.sample_count):
+                arrays = {name: next(reader) for name, reader in readers.items()}
+                yield Row(f"sample {index}", arrays, arrays.pop(LABELS, None))
 
 
 def dtype_name(dtype: np.dtype[np.generic]) -> str:

@@ -3,7 +3,7 @@
 import io
 import zipfile
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from worker.engine.datasets.archive import member_names, reading
 from worker.engine.datasets.npz import ArrayHeader, NpzFile
@@ -18,15 +18,17 @@ MAX_RUN_BYTES = 2**30
 class NpzArchiveDataset:
     """Runs in the order of their file names; each holds all arrays, and labels or not."""
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self._archive = archive
-        self._names = member_names(archive)
-        headers = self._open(self._names[0]).headers if self._names else {}
-        shapes: dict[str, list[int | None]] = {
-            name: list(header.shape) for name, header in headers.items()
-        }
-        for name in self._names[1:]:
-            _merge_shapes(shapes, headers, self._open(name).headers, PurePosixPath(name).name)
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with zipfile.ZipFile(path) as archive:
+            self._names = member_names(archive)
+            headers = _open_run(archive, self._names[0]).headers
+            shapes: dict[str, list[int | None]] = {
+                name: list(header.shape) for name, header in headers.items()
+            }
+            for name in self._names[1:]:
+                other = _open_run(archive, name).headers
+                _merge_shapes(shapes, headers, other, PurePosixPath(name).name)
         self.info = DatasetInfo(
             format="npz_archive",
             sample_count=len(self._names),
@@ -38,19 +40,21 @@ class NpzArchiveDataset:
 
     def rows(self) -> Iterator[Row]:
         """Yield each run's feeds, in the order of their file names."""
-        for name in self._names:
-            file = self._open(name)
-            arrays = {key: file.array(key) for key in file.headers}
-            yield Row(PurePosixPath(name).name, arrays, arrays.pop(LABELS, None))
+        with zipfile.ZipFile(self._path) as archive:
+            for name in self._names:
+                file = _open_run(archive, name)
+                arrays = {key: file.array(key) for key in file.headers}
+                yield Row(PurePosixPath(name).name, arrays, arrays.pop(LABELS, None))
 
-    def _open(self, name: str) -> NpzFile:
-        if self._archive.getinfo(name).file_size > MAX_RUN_BYTES:
-            raise InvalidDatasetError(f'"{name}" is larger than {MAX_RUN_BYTES} bytes')
-        with reading(f'"{name}"'):
-            member = zipfile.ZipFile(io.BytesIO(self._archive.read(name)))
-        if sum(info.file_size for info in member.infolist()) > MAX_RUN_BYTES:
-            raise InvalidDatasetError(f'"{name}" unpacks to more than {MAX_RUN_BYTES} bytes')
-        return NpzFile(member, f'"{name}"')
+
+def _open_run(archive: zipfile.ZipFile, name: str) -> NpzFile:
+    if archive.getinfo(name).file_size > MAX_RUN_BYTES:
+        raise InvalidDatasetError(f'"{name}" is larger than {MAX_RUN_BYTES} bytes')
+    with reading(f'"{name}"'):
+        member = zipfile.ZipFile(io.BytesIO(archive.read(name)))
+    if sum(info.file_size for info in member.infolist()) > MAX_RUN_BYTES:
+        raise InvalidDatasetError(f'"{name}" unpacks to more than {MAX_RUN_BYTES} bytes')
+    return NpzFile(member, f'"{name}"')
 
 
 def _merge_shapes(

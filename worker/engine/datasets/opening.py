@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from worker.engine.datasets.archive import member_names, open_archive
+from worker.engine.datasets.archive import check_archive
 from worker.engine.datasets.fitting import FittedSamples
 from worker.engine.datasets.images import ImageDataset, is_image
 from worker.engine.datasets.npz import SUFFIX, NpzDataset
@@ -18,18 +18,17 @@ def open_dataset(path: Path, limits: UnpackLimits, image_transform: str | None =
     Raises:
         InvalidDatasetError: it has none of the three formats, or is malformed.
     """
-    archive = open_archive(path, limits)
-    names = member_names(archive)
+    names = check_archive(path, limits)
     if not names:
         raise InvalidDatasetError("the dataset has no samples: the archive is empty")
     if any(is_image(name) for name in names):
-        return ImageDataset(archive, image_transform)
+        return ImageDataset(path, image_transform)
     if image_transform is not None:
         raise InvalidDatasetError("an image transform was given, and the archive has no images")
     if all(name.endswith(SUFFIX) for name in names):
-        return NpzDataset(archive)
+        return NpzDataset(path)
     if all(name.endswith(".npz") for name in names):
-        return NpzArchiveDataset(archive)
+        return NpzArchiveDataset(path)
     raise InvalidDatasetError(
         f'the archive holds "{names[0]}": expected a .npz, a .zip of .npz files, or a .zip of'
         " PNG, JPEG, BMP or WebP images with transform.json"

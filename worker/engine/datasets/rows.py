@@ -1,6 +1,6 @@
 """What every stored dataset is: a description, and rows in a fixed order."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,7 +34,7 @@ class Dataset(Protocol):
         """Yield the samples in a fixed order; each call starts again."""
 
 
-def checked_rows(dataset: Dataset) -> Iterator[Row]:
+def checked_rows(dataset: Dataset) -> Generator[Row, None, None]:
     """Yield a dataset's rows, each looked at for empty arrays and NaN.
 
     Raises:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.dataset_files import write_npz
-from worker.engine.datasets.archive import member_names, open_archive
+from worker.engine.datasets.archive import check_archive
 from worker.engine.errors import InvalidDatasetError
 from worker.engine.requests import UnpackLimits
 
@@ -14,14 +14,14 @@ def test_refuses_what_is_no_zip_file(tmp_path):
     path.write_bytes(b"not a zip file")
 
     with pytest.raises(InvalidDatasetError, match="cannot be read"):
-        open_archive(path, UnpackLimits())
+        check_archive(path, UnpackLimits())
 
 
 def test_refuses_more_than_may_be_unpacked(tmp_path):
     path = write_npz(tmp_path / "d.npz", x=np.zeros(1000))
 
     with pytest.raises(InvalidDatasetError, match="over the limit of 4000") as refused:
-        open_archive(path, UnpackLimits(max_unpacked_bytes=4000))
+        check_archive(path, UnpackLimits(max_unpacked_bytes=4000))
     assert refused.value.code == "archive_too_large"
 
 
@@ -30,7 +30,7 @@ def test_refuses_a_bomb(tmp_path):
     np.savez_compressed(path, x=np.zeros(2**24, np.float64))
 
     with pytest.raises(InvalidDatasetError, match="times its packed size"):
-        open_archive(path, UnpackLimits())
+        check_archive(path, UnpackLimits())
 
 
 def test_leaves_out_what_desktops_add(tmp_path):
@@ -39,4 +39,4 @@ def test_leaves_out_what_desktops_add(tmp_path):
         for name in ("b.npz", "a.npz", "__MACOSX/a.npz", "folder/.DS_Store"):
             archive.writestr(name, b"")
 
-    assert member_names(open_archive(path, UnpackLimits())) == ["a.npz", "b.npz"]
+    assert check_archive(path, UnpackLimits()) == ["a.npz", "b.npz"]
