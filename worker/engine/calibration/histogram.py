@@ -67,8 +67,9 @@ class Histogram(RunningRange):
             return
         super().update(array)
         exponent = self._widen()
-        scaled = np.ldexp(array.ravel().astype(np.float64), -exponent)
-        indices = np.floor(scaled).astype(np.int64)
+        # Exact in float32, since the factor is a power of two.
+        scaled = array.ravel().astype(np.float32, copy=False) * np.float32(2.0**-exponent)
+        indices = np.floor(scaled, out=scaled).astype(np.intp)
         self._cover(int(indices.min()), int(indices.max()))
         self.counts += np.bincount(indices - self.first, minlength=len(self.counts))
 
