@@ -21,6 +21,7 @@ from worker.engine.passes.node_selection import NodeSelectingPass, select_nodes,
 from worker.engine.quantization.graph_view import Declined, GraphView
 from worker.engine.quantization.integers import IntegerType
 from worker.engine.quantization.placement import Placement, place
+from worker.engine.quantization.product_bias import join_biases
 from worker.engine.quantization.qdq import QdqOptions, write_qdq
 from worker.engine.quantization.qoperator import tensors_of, unsupported, write_qoperator
 from worker.engine.quantization.working_copy import refuse_unchanged, working_copy
@@ -90,14 +91,16 @@ class StaticQuantization(NodeSelectingPass):
     @override
     def apply(self, model: onnx.ModelProto, context: PassContext) -> PassResult:
         result = working_copy(model)
-        view = GraphView(result.graph)
         selection = select_nodes(result, self, self.op_types_to_quantize)
+        joined = join_biases(result, selection.chosen)
+        view = GraphView(result.graph)
         declined: list[Declined] = []
         if self.quant_format == "qoperator":
             declined = unsupported([n for n in result.graph.node if n.name in selection.chosen])
         chosen = selection.chosen - {node.name for node, _ in declined}
         placement = place(view, chosen, absorb=not self.activation_symmetric)
-        skipped = [*selection.skipped, *skipped_nodes([*declined, *placement.declined])]
+        left_alone = [skip for skip in selection.skipped if skip.node not in joined]
+        skipped = [*left_alone, *skipped_nodes([*declined, *placement.declined])]
         refuse_unchanged(placement.weighted, skipped)
         if self.quant_format == "qoperator":
             ranges = self._ranges(result, placement, tensors_of(placement, view), context)
@@ -105,7 +108,7 @@ class StaticQuantization(NodeSelectingPass):
         else:
             ranges = self._ranges(result, placement, placement.tensors, context)
             write_qdq(result, placement, ranges, self._types)
-        return PassResult(result, placement.changed_names, skipped)
+        return PassResult(result, [*placement.changed_names, *joined], skipped)
 
     @property
     def _types(self) -> QdqOptions:

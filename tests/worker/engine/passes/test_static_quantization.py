@@ -286,3 +286,13 @@ def test_nothing_is_left_in_the_temporary_folder(tmp_path, monkeypatch):
     compress(small_convnet(), tmp_path / "work", images(), quant_format="qoperator")
 
     assert [path.name for path in tmp_path.iterdir()] == ["work"]
+
+
+def test_a_product_of_rows_and_its_bias_run_as_one_integer_node(tmp_path):
+    model, feeds = linear(uniform(64, 32), bias=uniform(32)), {"x": uniform(4, 64, seed=2)}
+
+    result = compress(model, tmp_path, [feeds])
+
+    assert result.changed_nodes == ["matmul", "add"]
+    assert optimized_op_types(result.model, tmp_path) == ["QuantizeLinear", "QGemm"]
+    assert sqnr_db(answers(model, feeds)[0], answers(result.model, feeds)[0]) > 30
