@@ -8,6 +8,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -29,6 +31,7 @@ _HTTP_ERRORS = {
     404: ("not_found", "Not found", "no such path; see /docs for the calls there are"),
     405: ("method_not_allowed", "Method not allowed", "this path takes {allow} only"),
 }
+_DATABASE_FAULTS = (OperationalError, InterfaceError, PoolTimeoutError)
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -87,6 +90,8 @@ def install_problem_handlers(app: FastAPI) -> None:
     """Make every failure of the app a problem."""
     app.add_exception_handler(AppError, _render_app_error)
     app.add_exception_handler(StorageError, _render_storage_error)
+    for fault in _DATABASE_FAULTS:
+        app.add_exception_handler(fault, _render_database_fault)
     app.add_exception_handler(EngineError, _render_engine_error)
     app.add_exception_handler(RequestValidationError, _render_validation_error)
     app.add_exception_handler(HTTPException, _render_http_error)
@@ -113,6 +118,13 @@ def _render_storage_error(request: Request, error: Exception) -> Response:
     """Keep the storage's own words, which name files of ours, in the log."""
     log.error("http.storage_error", exc_info=error)
     unavailable = UnavailableError("the storage does not work now; try again later")
+    return _render_app_error(request, unavailable)
+
+
+def _render_database_fault(request: Request, error: Exception) -> Response:
+    """Say that the database is away or busy; a mistake of ours in a query stays an internal one."""
+    log.error("http.database_error", exc_info=error)
+    unavailable = UnavailableError("the database does not answer now; try again later")
     return _render_app_error(request, unavailable)
 
 

@@ -29,8 +29,14 @@ def find_valid(session: Session, key_id: str) -> ApiKeyRow | None:
     return None if has_expired else row
 
 
+def is_use_noted(session: Session, row: ApiKeyRow) -> bool:
+    """Return whether a use of the key was noted within the last minute."""
+    last_used_at = row.last_used_at
+    return last_used_at is not None and last_used_at >= database_now(session) - _USE_RESOLUTION
+
+
 def mark_used(session: Session, key_id: str) -> None:
-    """Note that the key is in use, to the minute, so that most requests write nothing."""
+    """Note that the key is in use, to the minute."""
     now = database_now(session)
     is_older = or_(ApiKeyRow.last_used_at.is_(None), ApiKeyRow.last_used_at < now - _USE_RESOLUTION)
     statement = update(ApiKeyRow).where(ApiKeyRow.id == key_id, is_older).values(last_used_at=now)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.db import database_now, new_id
+from app.db import database_now, new_id, reading
 from app.errors import ConflictError
 from app.repositories import datasets, jobs, models
 from app.repositories.pages import Page
@@ -88,7 +88,7 @@ def list(  # noqa: A001 - as in the repositories
     context: ServiceContext, workspace: str, cursor: str | None, limit: int
 ) -> Page[DatasetRow]:
     """Return a page of the workspace's datasets, newest first."""
-    with context.session_factory() as session:
+    with reading(context.session_factory) as session:
         return datasets.list(session, workspace, cursor, limit)
 
 
@@ -98,7 +98,7 @@ def get(context: ServiceContext, workspace: str, dataset_id: str) -> DatasetRow:
     Raises:
         NotFoundError: there is no such dataset in the workspace.
     """
-    with context.session_factory() as session:
+    with reading(context.session_factory) as session:
         return datasets.get(session, workspace, dataset_id)
 
 
@@ -149,7 +149,7 @@ def content(row: DatasetRow) -> Content:
 
 
 def _model_info(context: ServiceContext, workspace: str, model_id: str) -> ModelInfo:
-    with context.session_factory() as session:
+    with reading(context.session_factory) as session:
         return ModelInfo.model_validate(models.get(session, workspace, model_id).info)
 
 

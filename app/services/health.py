@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.db import reading
 from app.errors import StorageError
 from app.migrations import is_current
 from app.repositories import sweeping
@@ -50,14 +51,14 @@ def check(context: ServiceContext) -> Health:
 
 def count_jobs(context: ServiceContext) -> JobCounts:
     """Return how many jobs there are, of all workspaces."""
-    with context.session_factory() as session:
+    with reading(context.session_factory) as session:
         by_state = sweeping.count_by_state(session)
         return JobCounts(by_state, sweeping.oldest_queued_age_seconds(session))
 
 
 def _check_database(context: ServiceContext) -> str:
     try:
-        with context.session_factory() as session:
+        with reading(context.session_factory) as session:
             is_migrated = is_current(session.connection())
     except SQLAlchemyError:
         log.exception("readiness.database")

@@ -1,5 +1,6 @@
 """Jobs: reading them, ending them early and trying them again."""
 
+from app.db import reading
 from app.errors import ConflictError
 from app.repositories import datasets, jobs, models, sweeping
 from app.repositories.jobs import JobFilter
@@ -12,7 +13,7 @@ def list(  # noqa: A001 - as in the repositories
     context: ServiceContext, workspace: str, which: JobFilter, cursor: str | None, limit: int
 ) -> Page[JobRow]:
     """Return a page of the workspace's jobs, newest first."""
-    with context.session_factory() as session:
+    with reading(context.session_factory) as session:
         return jobs.list(session, workspace, which, cursor, limit)
 
 
@@ -22,7 +23,7 @@ def get(context: ServiceContext, workspace: str, job_id: str) -> JobRow:
     Raises:
         NotFoundError: there is no such job in the workspace.
     """
-    with context.session_factory() as session:
+    with reading(context.session_factory) as session:
         return jobs.get(session, workspace, job_id)
 
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy.exc import IntegrityError
 
-from app.db import database_now, new_id
+from app.db import database_now, new_id, reading
 from app.errors import ConflictError
 from app.repositories import jobs, models
 from app.repositories.pages import Page
@@ -52,7 +52,7 @@ def list(  # noqa: A001 - as in the repositories
     context: ServiceContext, workspace: str, cursor: str | None, limit: int
 ) -> Page[ModelRow]:
     """Return a page of the workspace's models, newest first."""
-    with context.session_factory() as session:
+    with reading(context.session_factory) as session:
         return models.list(session, workspace, cursor, limit)
 
 
@@ -62,7 +62,7 @@ def get(context: ServiceContext, workspace: str, model_id: str) -> ModelRow:
     Raises:
         NotFoundError: there is no such model in the workspace.
     """
-    with context.session_factory() as session:
+    with reading(context.session_factory) as session:
         return models.get(session, workspace, model_id)
 
 

@@ -1,5 +1,6 @@
 """What a job produced: the artifact, and the report as data or as a page for people."""
 
+from app.db import reading
 from app.errors import ConflictError, GoneError
 from app.repositories import artifacts, jobs
 from app.services.content import Content, media_type_of
@@ -41,7 +42,7 @@ def report_page(context: ServiceContext, workspace: str, job_id: str) -> str:
 
 
 def _find(context: ServiceContext, workspace: str, job_id: str, kind: ArtifactKind) -> ArtifactRow:
-    with context.session_factory() as session:
+    with reading(context.session_factory) as session:
         job = jobs.get(session, workspace, job_id)
         if job.state != "succeeded":
             raise ConflictError(

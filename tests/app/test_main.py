@@ -2,16 +2,58 @@ import os
 import re
 import subprocess
 import sys
+import time
 
+import pytest
 from starlette.testclient import TestClient
 
 from app.main import create_app
+from app.repositories import sweeping
 
 
 def test_without_keys_everybody_shares_one_workspace(settings):
     with TestClient(create_app(settings)) as client:
         assert client.get("/v1/models").json() == {"items": [], "next_cursor": None}
         assert client.get("/readyz").json()["ready"] is True
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models",
+        "/v1/models/{model}",
+        "/v1/models/{model}/content",
+        "/v1/datasets",
+        "/v1/datasets/{dataset}",
+        "/v1/datasets/{dataset}/content",
+        "/v1/jobs?label=a=b",
+        "/v1/jobs/{job}",
+        "/metrics",
+        "/readyz",
+    ],
+)
+def test_reading_waits_for_no_writer(client, context, model, dataset, job, path):
+    url = path.format(model=model["id"], dataset=dataset["id"], job=job["id"])
+
+    with context.session_factory.begin() as writer:
+        sweeping.make_due(writer)
+        started = time.monotonic()
+        status = client.get(url).status_code
+
+    assert status == 200
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/jobs", "/v1/datasets"])
+def test_a_database_that_is_away_makes_the_service_unavailable(settings, path):
+    away = settings.model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/nowhere"})
+
+    with TestClient(create_app(away), raise_server_exceptions=False) as client:
+        response = client.get(path)
+
+    assert response.status_code == 503
+    assert response.json()["detail"] == "the database does not answer now; try again later"
+    assert response.headers["retry-after"] == "5"
 
 
 def test_importing_the_api_contacts_nobody_and_opens_nothing(tmp_path):

@@ -68,6 +68,16 @@ def test_use_is_noted_to_the_minute(session):
 
     assert first is not None
     assert row.last_used_at == first
+    assert keys.is_use_noted(session, row)
+
+
+def test_a_use_long_ago_is_not_noted(session):
+    row = add(session)
+    never = keys.is_use_noted(session, row)
+    row.last_used_at = NOW - timedelta(minutes=2)
+
+    assert not never
+    assert not keys.is_use_noted(session, row)
 
 
 def test_lists_keys_of_one_workspace_or_all(session):
