@@ -14,6 +14,7 @@ from worker.engine.runtime import bounded
 from worker.engine.samples import Array
 
 FLOAT16_MAX = 65504
+SMALLEST_NORMAL = 2.0**-14
 LARGEST_RELATIVE_ERROR = 0.01
 SENSITIVE = {
     "CumSum", "Exp", "InstanceNormalization", "Log", "LogSoftmax", "MeanVarianceNormalization",
@@ -29,11 +30,15 @@ def why_not_half(array: Array) -> str | None:
 
     The relative error is |x - half(x)| / |x| over the whole array; exporters' infinities are fine.
     """
-    finite = array[np.isfinite(array)].astype(np.float64)
-    if np.abs(finite).max(initial=0) > FLOAT16_MAX:
+    is_finite = np.isfinite(array)
+    finite = array if is_finite.all() else array[is_finite]
+    largest = np.abs(finite).max(initial=0)
+    if largest > FLOAT16_MAX:
         return f"holds numbers beyond {FLOAT16_MAX}"
-    error = np.linalg.norm(finite - finite.astype(np.float16))
-    if error > LARGEST_RELATIVE_ERROR * np.linalg.norm(finite):
+    if 0 < largest < SMALLEST_NORMAL:
+        return "holds numbers too small for float16"
+    error = np.linalg.norm((finite - finite.astype(np.float16)).reshape(-1))
+    if error > LARGEST_RELATIVE_ERROR * np.linalg.norm(finite.reshape(-1)):
         return "holds numbers too small for float16"
     return None
 

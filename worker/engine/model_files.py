@@ -33,7 +33,8 @@ def serialize(model: onnx.ModelProto) -> bytes:
 
 def needs_external_data(model: onnx.ModelProto) -> bool:
     """Return whether a model is too large for one protobuf file."""
-    return sum(tensor_bytes(tensor) for tensor in walk_tensors(model)) > MAX_FILE_BYTES
+    inside = (t for t in walk_tensors(model) if t.data_location != onnx.TensorProto.EXTERNAL)
+    return sum(map(tensor_bytes, inside)) > MAX_FILE_BYTES
 
 
 def tensor_bytes(tensor: onnx.TensorProto) -> int:
@@ -98,12 +99,14 @@ def without_weights(
     _copy_fields(model.graph, outline.graph, but="initializer")
     weights = {}
     for tensor in model.graph.initializer:
-        if len(tensor.raw_data) < LARGE_TENSOR_BYTES:
+        # To look at raw_data is to copy it, so its size is told from the dimensions.
+        size = tensor_bytes(tensor)
+        if size < LARGE_TENSOR_BYTES or not tensor.HasField("raw_data"):
             outline.graph.initializer.append(tensor)
             continue
-        reference = outline.graph.initializer.add()
-        _copy_fields(tensor, reference, but="raw_data")
-        _refer(reference, DATA_FILE, 0, len(tensor.raw_data))
+        reference = outline.graph.initializer.add(name=tensor.name, dims=tensor.dims)
+        reference.data_type = tensor.data_type
+        _refer(reference, DATA_FILE, 0, size)
         weights[tensor.name] = tensor
     return outline, weights
 
@@ -116,9 +119,7 @@ def put_weights_back(model: onnx.ModelProto, weights: dict[str, onnx.TensorProto
 
 
 def _copy_fields(
-    source: onnx.ModelProto | onnx.GraphProto | onnx.TensorProto,
-    target: onnx.ModelProto | onnx.GraphProto | onnx.TensorProto,
-    but: str,
+    source: onnx.ModelProto | onnx.GraphProto, target: onnx.ModelProto | onnx.GraphProto, but: str
 ) -> None:
     """Copy every field of a message except one, which is never in memory twice."""
     for field, value in source.ListFields():

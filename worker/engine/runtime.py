@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import onnx
 import onnxruntime
 
 from worker.engine.errors import EngineError, PassError, ResourceError, UnsupportedModelError
+from worker.engine.model_files import needs_external_data, serialize, write
 from worker.engine.samples import Array, Feeds
 
 ExecutionProvider = Literal["cpu", "cuda"]
@@ -52,11 +54,6 @@ def set_operation_limit(
     can say which one it was. None lifts the limit.
     """
     _limit.set(None if seconds is None else OperationLimit(seconds, announce))
-
-
-def current_operation() -> str | None:
-    """Return the name of the operation under way."""
-    return _current.get()
 
 
 @contextmanager
@@ -148,14 +145,26 @@ def open_session(
     if not optimize:
         level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.graph_optimization_level = level
-    with bounded("loading the model", failure):
+    with bounded("loading the model", failure), _loadable(model) as source:
         return onnxruntime.InferenceSession(
-            model.SerializeToString() if isinstance(model, onnx.ModelProto) else model,
+            source,
             options,
             providers=[PROVIDERS[name] for name in _preference(execution_provider)],
             # Its fallback prints to stdout and retries what has just failed.
             enable_fallback=0,
         )
+
+
+@contextmanager
+def _loadable(model: Path | bytes | onnx.ModelProto) -> Iterator[Path | bytes]:
+    """Yield a model in a form that onnxruntime takes; over 2 GiB only files with external data."""
+    if not isinstance(model, onnx.ModelProto):
+        yield model
+    elif not needs_external_data(model):
+        yield serialize(model)
+    else:
+        with TemporaryDirectory() as folder:
+            yield write(model, Path(folder))
 
 
 def _preference(wanted: ExecutionProvider) -> list[ExecutionProvider]:

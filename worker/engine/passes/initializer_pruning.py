@@ -95,7 +95,7 @@ class InitializerPruning(Pass):
         excluded = matching_names(self.nodes_to_exclude, names, "nodes_to_exclude")
         chosen: list[Weight] = []
         skipped: list[SkippedNode] = []
-        for weight in find_weights(model):
+        for weight in find_weights(model, self.minimum_values):
             reason = self._refusal(weight, excluded)
             if reason is None:
                 chosen.append(weight)
@@ -103,7 +103,6 @@ class InitializerPruning(Pass):
             skipped.extend(
                 SkippedNode(node=_node_name(use.node), op_type=use.node.op_type, reason=reason)
                 for use in weight.uses
-                if weight.size >= self.minimum_values
             )
         return chosen, skipped
 
@@ -117,11 +116,7 @@ class InitializerPruning(Pass):
                 return f"{weight.name} is no weight of {op_type}"
             if _node_name(use.node) in excluded:
                 return f"its weight {weight.name} is excluded by nodes_to_exclude"
-        if not weight.uses:
-            return f"nothing reads {weight.name}"
-        if weight.size < self.minimum_values:
-            return f"its weight {weight.name} has under {self.minimum_values} values"
-        return None
+        return None if weight.uses else f"nothing reads {weight.name}"
 
     def _counts(self, weights: Sequence[Floats]) -> list[int]:
         """Return how many values of each weight become zero."""
@@ -172,7 +167,7 @@ def _node_name(node: onnx.NodeProto) -> str:
 
 def _nothing(skipped: Iterable[SkippedNode], minimum_values: int) -> str:
     reasons = sorted({skip.reason for skip in skipped})[:5]
-    why = "; ".join(reasons) or "no Conv, Gemm, MatMul or recurrent node reads a constant weight"
+    why = "; ".join(reasons) or "no Conv, Gemm, MatMul or recurrent node reads such a constant"
     return f"no weight of {minimum_values} values or more can be pruned: {why}"
 
 

@@ -1,15 +1,17 @@
 """Merging initializers that hold the same numbers."""
 
 import hashlib
+from collections import Counter
 
 import onnx_ir as ir
 
-from worker.engine.preparation.constants import array_of
+from worker.engine.preparation.constants import is_constant
 
 MINIMUM_BYTES = 1024
 MINIMUM_RANK = 2
 
-Key = tuple[str, tuple[int, ...], bytes]
+Form = tuple[str, tuple[int | str | None, ...]]
+Content = tuple[Form, bytes]
 
 
 def merge_duplicates(model: ir.Model) -> int:
@@ -18,17 +20,26 @@ def merge_duplicates(model: ir.Model) -> int:
     Left alone: vectors and small tensors. Biases that happen to be equal must be able to get
     different scales, and sharing them saves next to nothing.
     """
-    return _merge(model.graph, {})
+    forms = Counter(
+        _form(value.const_value)
+        for graph in model.graphs()
+        for value in graph.initializers.values()
+        if value.const_value is not None and _may_share(value)
+    )
+    repeated = {form for form, count in forms.items() if count > 1}
+    return _merge(model.graph, repeated, {}) if repeated else 0
 
 
-def _merge(graph: ir.Graph, outer: dict[Key, ir.Value]) -> int:
+def _merge(graph: ir.Graph, repeated: set[Form], outer: dict[Content, ir.Value]) -> int:
+    """Merge a graph's initializers with each other and with those of the graphs around it."""
     seen = dict(outer)
     count = 0
     for name, value in list(graph.initializers.items()):
-        key = _key(value)
-        if key is None:
+        tensor = value.const_value
+        if tensor is None or not _may_share(value) or _form(tensor) not in repeated:
             continue
-        first = seen.setdefault(key, value)
+        content = _form(tensor), hashlib.sha256(tensor.tobytes()).digest()
+        first = seen.setdefault(content, value)
         if first is not value and not value.is_graph_output():
             value.replace_all_uses_with(first)
             del graph.initializers[name]
@@ -36,19 +47,24 @@ def _merge(graph: ir.Graph, outer: dict[Key, ir.Value]) -> int:
     for node in graph:
         for attribute in node.attributes.values():
             if attribute.type == ir.AttributeType.GRAPH:
-                count += _merge(attribute.as_graph(), seen)
+                count += _merge(attribute.as_graph(), repeated, seen)
             elif attribute.type == ir.AttributeType.GRAPHS:
-                count += sum(_merge(body, seen) for body in attribute.as_graphs())
+                count += sum(_merge(body, repeated, seen) for body in attribute.as_graphs())
     return count
 
 
-def _key(value: ir.Value) -> Key | None:
-    """Return what makes two weights the same; None for a tensor that is left alone."""
-    array = array_of(value)
+def _may_share(value: ir.Value) -> bool:
+    """Return whether an initializer is a weight large enough to share."""
     tensor = value.const_value
-    if array is None or tensor is None:
-        return None
-    if array.ndim < MINIMUM_RANK or tensor.nbytes < MINIMUM_BYTES:
-        return None
-    digest = hashlib.sha256(tensor.tobytes()).digest()
-    return tensor.dtype.name, tuple(array.shape), digest
+    return (
+        tensor is not None
+        and is_constant(value)
+        and tensor.dtype != ir.DataType.STRING
+        and len(tensor.shape) >= MINIMUM_RANK
+        and tensor.nbytes >= MINIMUM_BYTES
+    )
+
+
+def _form(tensor: ir.TensorProtocol) -> Form:
+    """Return what two tensors must have in common before it pays to compare their bytes."""
+    return tensor.dtype.name, tuple(tensor.shape.numpy())

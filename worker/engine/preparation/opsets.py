@@ -42,8 +42,7 @@ def raise_opset(model: onnx.ModelProto, minimum: int) -> onnx.ModelProto:
     with bounded(f"raising the model to opset {minimum}", UnsupportedModelError):
         raised = onnx.version_converter.convert_version(outline, minimum)
     put_weights_back(raised, weights)
-    # The converter keeps the graph only, and what it understands of its inputs and outputs.
-    raised.metadata_props.extend(model.metadata_props)
+    # The converter rewrites what it does not understand of inputs and outputs.
     for name in ("input", "output"):
         del getattr(raised.graph, name)[:]
         getattr(raised.graph, name).extend(getattr(model.graph, name))

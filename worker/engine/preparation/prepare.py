@@ -79,15 +79,17 @@ def prepare(model: onnx.ModelProto, minimum_opset: int = 0, feeds: Feeds | None 
         model, notes = inlined.model, [*notes, *inlined.notes]
     raised = raise_opset(model, minimum_opset)
     if raised is not model:
-        if not answers.are_kept_by(raised):
-            raise UnsupportedModelError(
-                f"raising the model from opset {default_opset(model)} to {minimum_opset}, which "
-                "this method needs, would change its answers; export it again at that opset"
-            )
         notes.append(f"opset raised from {default_opset(model)} to {minimum_opset}")
     if any(graph.sparse_initializer for graph in walk_graphs(raised)):
-        return Prepared(raised, [*notes, "sparse initializers: no rewrite was tried"])
-    result = _rewrite(raised, REWRITES, answers)
+        result = Prepared(raised, ["sparse initializers: no rewrite was tried"])
+    else:
+        result = _rewrite(raised, REWRITES, answers)
+    is_unchecked = result.model is raised and raised is not model
+    if is_unchecked and not answers.are_kept_by(raised):
+        raise UnsupportedModelError(
+            f"raising the model from opset {default_opset(model)} to {minimum_opset}, which this "
+            "method needs, would change its answers; export it again at that opset"
+        )
     return Prepared(result.model, [*notes, *result.notes])
 
 
