@@ -23,7 +23,7 @@ from worker.engine.weights.grids import (
     Layout,
     Scales,
     block_layout,
-    per_channel_layouts,
+    per_channel_grid,
     relative_error,
     round_to_grid,
     scales_of,
@@ -31,8 +31,6 @@ from worker.engine.weights.grids import (
 from worker.engine.weights.moments import MultipliedLayer, collect, multiplied_layers
 from worker.engine.weights.storage import MINIMUM_OPSETS, FoldedStorage
 
-SAFE_ERROR = 10**-4.0
-LARGEST_SCALE_SHARE = 1.06
 DEFAULT_AVERAGE_BITS = {8: 9.0, 4: 4.75, 2: 3.0}
 
 
@@ -138,7 +136,7 @@ class WeightQuantization(Pass):
 
     def _choose(self, weight: Weight, layer: MultipliedLayer | None) -> Choice:
         array = numpy_helper.to_array(weight.tensor).astype(np.float32)
-        fallback = _per_channel_grid(array)
+        fallback = per_channel_grid(array)
         grid = fallback if self.bits == 8 else self._block_grid(weight, array, layer)
         if grid.values.size == 0 or _bits(grid) >= _bits(fallback):
             grid = fallback
@@ -153,7 +151,7 @@ class WeightQuantization(Pass):
         ) or (layer is not None and layer.is_contracted_first)
         layout = block_layout(array.shape, contraction_first, self.block_size)
         if layout is None:
-            return _per_channel_grid(array)
+            return per_channel_grid(array)
         scale = scales_of(array, layout, self.bits)
         if layer is None or not layer.moments.any():
             return round_to_grid(array, layout, self.bits, scale)
@@ -194,22 +192,6 @@ class WeightQuantization(Pass):
 def _bits(grid: Grid) -> int:
     """Return the stored bits of a grid and its scales."""
     return grid.bits * grid.values.size + 8 * grid.scale.nbytes
-
-
-def _per_channel_grid(array: FloatArray) -> Grid:
-    """Return the cheapest 8-bit grid whose error is safe, else the one with the least error."""
-    best: tuple[float, Grid] | None = None
-    layouts = sorted(per_channel_layouts(array.shape), key=lambda layout: layout.bits_per_value(8))
-    for layout in layouts:
-        is_cheap = layout.bits_per_value(8) <= 8 * LARGEST_SCALE_SHARE
-        if best is not None and not is_cheap and best[0] <= 10 * SAFE_ERROR:
-            break
-        grid = round_to_grid(array, layout, 8, scales_of(array, layout, 8))
-        error = relative_error(array, grid)
-        if best is None or error < best[0]:
-            best = (error, grid)
-    assert best is not None  # noqa: S101 - per_channel_layouts always offers the whole tensor
-    return best[1]
 
 
 def _error(array: FloatArray, grid: Grid, layer: MultipliedLayer | None) -> float:

@@ -13,6 +13,8 @@ Scales = npt.NDArray[np.float16] | FloatArray
 HALF_NORMAL_MINIMUM = 2.0**-14
 HALF_MAXIMUM = 65504.0
 NEGLIGIBLE_SCALE = 2.0**-126
+SAFE_ERROR = 10**-4.0
+LARGEST_SCALE_SHARE = 1.06
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,22 @@ def relative_error(weight: FloatArray, grid: Grid) -> float:
     if power == 0:
         return 0.0
     return float(np.square(weight - grid.decode(), dtype=np.float64).sum()) / power
+
+
+def per_channel_grid(array: FloatArray) -> Grid:
+    """Return the cheapest 8-bit grid whose error is safe, else the one with the least error."""
+    best: tuple[float, Grid] | None = None
+    layouts = sorted(per_channel_layouts(array.shape), key=lambda layout: layout.bits_per_value(8))
+    for layout in layouts:
+        is_cheap = layout.bits_per_value(8) <= 8 * LARGEST_SCALE_SHARE
+        if best is not None and not is_cheap and best[0] <= 10 * SAFE_ERROR:
+            break
+        grid = round_to_grid(array, layout, 8, scales_of(array, layout, 8))
+        error = relative_error(array, grid)
+        if best is None or error < best[0]:
+            best = (error, grid)
+    assert best is not None  # noqa: S101 - per_channel_layouts always offers the whole tensor
+    return best[1]
 
 
 def _representable(scale: FloatArray) -> FloatArray:

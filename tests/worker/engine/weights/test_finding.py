@@ -5,7 +5,7 @@ from tests.onnx_models import float_value, linear, model_of
 from worker.engine.weights.finding import find_weights
 
 
-def loop_model():
+def loop_model(size=4):
     """A Loop whose body multiplies with `inner`, and with `outer` of the graph around it."""
     body = helper.make_graph(
         [
@@ -17,19 +17,19 @@ def loop_model():
         [
             helper.make_tensor_value_info("turn", TensorProto.INT64, []),
             helper.make_tensor_value_info("going", TensorProto.BOOL, []),
-            float_value("state", ["rows", 4]),
+            float_value("state", ["rows", size]),
         ],
         [
             helper.make_tensor_value_info("still_going", TensorProto.BOOL, []),
-            float_value("next", ["rows", 4]),
+            float_value("next", ["rows", size]),
         ],
-        [numpy_helper.from_array(np.eye(4, dtype=np.float32), "inner")],
+        [numpy_helper.from_array(np.eye(size, dtype=np.float32), "inner")],
     )
     return model_of(
         [helper.make_node("Loop", ["turns", "", "x"], ["y"], name="loop", body=body)],
-        inputs=[float_value("x", ["rows", 4])],
-        outputs=[float_value("y", ["rows", 4])],
-        weights={"outer": np.eye(4, dtype=np.float32), "turns": np.array(3, np.int64)},
+        inputs=[float_value("x", ["rows", size])],
+        outputs=[float_value("y", ["rows", size])],
+        weights={"outer": np.eye(size, dtype=np.float32), "turns": np.array(3, np.int64)},
     )
 
 

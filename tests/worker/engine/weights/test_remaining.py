@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from tests.engine_runs import answers, sqnr_db
+from tests.onnx_models import linear
+from tests.worker.engine.weights.test_finding import loop_model
+from worker.engine.weights.remaining import storable_names, store_remaining
+
+
+def weights(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def test_named_weights_are_stored_as_integers_with_nearly_the_same_answers():
+    model = linear(weights(64, 32), bias=weights(32))
+    feeds = {"x": np.random.default_rng(1).normal(size=(4, 64)).astype(np.float32)}
+    before, size_bytes = answers(model, feeds)[0], model.ByteSize()
+
+    readers = store_remaining(model, {"weight"})
+
+    assert readers == ["matmul"]
+    assert model.ByteSize() < size_bytes / 2
+    assert sqnr_db(before, answers(model, feeds)[0]) > 40
+
+
+def test_weights_of_other_names_stay_as_they_are():
+    model = linear(weights(64, 32))
+    before = model.SerializeToString()
+
+    assert store_remaining(model, {"another"}) == []
+    assert model.SerializeToString() == before
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (1, 1024)])
+def test_small_weights_and_vectors_are_not_worth_storing(shape):
+    assert storable_names(linear(weights(*shape))) == set()
+
+
+def test_weights_inside_bodies_are_stored_too():
+    model = loop_model(size=32)
+    feeds = {"x": weights(2, 32)}
+
+    readers = store_remaining(model, storable_names(model))
+
+    assert readers == ["with_outer", "in_body"]
+    assert answers(model, feeds)[0] == pytest.approx(feeds["x"], abs=1e-2)
