@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 import onnx
+from google.protobuf.message import Message
 
 from worker.engine.errors import UnsupportedModelError
 
@@ -63,6 +64,24 @@ def _attribute_tensors(attribute: onnx.AttributeProto) -> Iterator[onnx.TensorPr
     sparse = [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
     for tensor in [*sparse, *attribute.sparse_tensors]:
         yield from (tensor.values, tensor.indices)
+
+
+def has_text_that_is_not_utf8(message: Message) -> bool:
+    """Return whether any name or description in a model is not valid UTF-8.
+
+    Protobuf lets those pass, and hands them out as bytes where everybody expects text.
+    """
+    if isinstance(message, onnx.TensorProto):
+        # Not all its fields: they hold the weights, and to look at them is to copy them.
+        return not all(isinstance(text, str) for text in (message.name, message.doc_string))
+    for field, value in message.ListFields():
+        for part in value if field.is_repeated else (value,):
+            if field.message_type is not None:
+                if has_text_that_is_not_utf8(part):
+                    return True
+            elif field.type == field.TYPE_STRING and not isinstance(part, str):
+                return True
+    return False
 
 
 def default_opset(model: onnx.ModelProto) -> int:

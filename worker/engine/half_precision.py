@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import onnx
@@ -50,10 +51,18 @@ def as_half(tensor: TensorProto, name: str) -> TensorProto:
 
 @dataclass(frozen=True)
 class HalfRoles:
-    """Which inputs and outputs of a node become float16, by their positions."""
+    """Which inputs and outputs of a node become float16: their positions and type variables."""
 
-    inputs: set[int]
+    inputs: dict[int, str]
     outputs: set[int]
+
+    def differ_within(self, are_floats: list[bool]) -> bool:
+        """Return whether inputs of one type variable are floats in part only, as far as known."""
+        return any(
+            are_floats[one] != are_floats[other]
+            for one, other in combinations(self.inputs, 2)
+            if self.inputs[one] == self.inputs[other]
+        )
 
 
 class HalfConverter:
@@ -105,10 +114,17 @@ class HalfConverter:
             return "its results easily leave the range of float16"
         if not roles.inputs:
             return "its operator has no float16 form"
-        halved = [node.input[index] for index in roles.inputs if node.input[index] in self._floats]
-        if not halved:
+        if roles.differ_within([name in self._floats or not name for name in node.input]):
+            return "the types of its inputs are not known"
+        return self._refusal_of_values(
+            [node.input[index] for index in roles.inputs if node.input[index] in self._floats]
+        )
+
+    def _refusal_of_values(self, names: list[str]) -> str | None:
+        """Return why values stay float32; None where they can be converted."""
+        if not names:
             return "it reads no float32 values that float16 could hold"
-        for name in halved:
+        for name in names:
             if name in self._weights:
                 reason = why_not_half(numpy_helper.to_array(self._weights[name]))
                 if reason is not None:
@@ -167,7 +183,7 @@ def _half_roles(node: onnx.NodeProto, opset: int) -> HalfRoles:
     An output follows an input of the same type variable; one whose type an attribute decides stays.
     """
     if node.domain not in DEFAULT_DOMAINS or not onnx.defs.has(node.op_type, opset):
-        return HalfRoles(set(), set())
+        return HalfRoles({}, set())
     schema = onnx.defs.get_schema(node.op_type, opset)
     halvable = {
         constraint.type_param_str
@@ -178,7 +194,7 @@ def _half_roles(node: onnx.NodeProto, opset: int) -> HalfRoles:
     outputs = _formal_types(schema.outputs, len(node.output))
     bound = {name for name in inputs if name in halvable}
     return HalfRoles(
-        {index for index, name in enumerate(inputs) if name in bound},
+        {index: name for index, name in enumerate(inputs) if name in bound},
         {index for index, name in enumerate(outputs) if name in bound},
     )
 

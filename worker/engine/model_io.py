@@ -11,7 +11,12 @@ from google.protobuf.message import DecodeError
 from worker.engine.archives import is_archive, unpack
 from worker.engine.errors import EngineError, InvalidModelError, UnsupportedModelError
 from worker.engine.external_data import read_external_data
-from worker.engine.graphs import DEFAULT_DOMAINS, expanded_node_count, walk_tensors
+from worker.engine.graphs import (
+    DEFAULT_DOMAINS,
+    expanded_node_count,
+    has_text_that_is_not_utf8,
+    walk_tensors,
+)
 from worker.engine.model_files import write_artifact
 from worker.engine.requests import UnpackLimits
 from worker.engine.runtime import bounded, open_session
@@ -66,6 +71,8 @@ def load(upload: Path, workdir: Path, limits: UnpackLimits | None = None) -> Loa
         folder = path.parent
     with bounded("reading the model", InvalidModelError):
         model = _parse(path)
+        if has_text_that_is_not_utf8(model):
+            raise InvalidModelError("a name or description in the model is not valid UTF-8")
         _check_versions(model)
         _check_tensor_types(model)
         expanded_node_count(model)

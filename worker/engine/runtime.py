@@ -94,6 +94,8 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def readable(error: Exception) -> str:
     """Return the part of a library's message that helps a user: no source lines, no paths."""
+    while isinstance(error.__cause__, Exception):
+        error = error.__cause__
     if isinstance(error, UnicodeDecodeError):
         return "a name in the model is not valid UTF-8"
     text = str(error).split("==> Context")[0].strip() or type(error).__name__

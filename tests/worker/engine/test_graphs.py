@@ -1,4 +1,5 @@
 import numpy as np
+import onnx
 import pytest
 from onnx import helper
 
@@ -7,6 +8,7 @@ from worker.engine.errors import UnsupportedModelError
 from worker.engine.graphs import (
     default_opset,
     expanded_node_count,
+    has_text_that_is_not_utf8,
     walk_graphs,
     walk_nodes,
     walk_tensors,
@@ -66,3 +68,13 @@ def test_refuses_a_function_that_calls_itself():
 
     with pytest.raises(UnsupportedModelError, match="more than 100 deep"):
         expanded_node_count(model)
+
+
+@pytest.mark.parametrize("name", [b"pass_on", b"inner", b"batch", b"graph"])
+def test_finds_text_that_is_not_utf8(name):
+    content = branching().SerializeToString()
+
+    broken = onnx.ModelProto.FromString(content.replace(name, b"\xff" * len(name)))
+
+    assert has_text_that_is_not_utf8(broken)
+    assert not has_text_that_is_not_utf8(onnx.ModelProto.FromString(content))

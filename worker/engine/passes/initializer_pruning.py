@@ -144,9 +144,10 @@ def _lamp_counts(weights: Sequence[Floats], sparsity: float) -> list[int]:
 
 def _lamp_scores(weight: Floats) -> npt.NDArray[np.float32]:
     """Return the scores of one weight's values, in rising order."""
-    squares = np.sort(np.square(weight.astype(np.float64)), axis=None)
-    not_smaller = np.cumsum(squares[::-1])[::-1]
-    scores = squares / np.maximum(not_smaller, np.finfo(np.float64).tiny)
+    with np.errstate(all="ignore"):  # a weight may hold NaN or infinity
+        squares = np.sort(np.square(weight.astype(np.float64)), axis=None)
+        not_smaller = np.cumsum(squares[::-1])[::-1]
+        scores = squares / np.maximum(not_smaller, np.finfo(np.float64).tiny)
     return np.asarray(scores, np.float32)
 
 
