@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from worker.engine.errors import PassError, UnsupportedModelError
 from worker.engine.graphs import default_opset, expanded_node_count, walk_graphs
+from worker.engine.preparation.activations import join_hard_sigmoids
 from worker.engine.preparation.affine import fold_affine
 from worker.engine.preparation.answers import Answers
 from worker.engine.preparation.constants import walk
@@ -49,6 +50,7 @@ REWRITES = [
     Rewrite("Constant nodes made initializers", lift_constants),
     Rewrite("Identity and inactive Dropout nodes removed", remove_identities),
     Rewrite("nodes that only rearrange constants computed", fold_constants),
+    Rewrite("steps of HardSigmoid and HardSwish joined", join_hard_sigmoids),
     Rewrite("BatchNormalization, Mul and Add nodes folded into weights", fold_affine),
     Rewrite("duplicate initializers merged", merge_duplicates),
     Rewrite("unused nodes and initializers removed", remove_unused),
