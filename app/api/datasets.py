@@ -13,6 +13,7 @@ from app.api.problems import Responses, responses
 from app.api.schemas import Dataset, Page
 from app.api.uploads import Receiver
 from app.services import datasets
+from app.tables import DatasetRow
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -43,10 +44,13 @@ async def upload_dataset(
     transform again answer 200 with the dataset there is.
     """
     async with receiver.receive(_FORM, name) as form:
-        new = datasets.NewUpload(form.file("file"), parse_transform(form.texts.get("transform")))
-        row, is_new = await receiver.work(
-            lambda: datasets.add(receiver.context, caller.workspace, new, model_id)
-        )
+        upload, transform = form.file("file"), form.texts.get("transform")
+
+        def add() -> tuple[DatasetRow, bool]:
+            new = datasets.NewUpload(upload, parse_transform(transform))
+            return datasets.add(receiver.context, caller.workspace, new, model_id)
+
+        row, is_new = await receiver.work(add)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"{router.prefix}/{row.id}"
     return Dataset.of(row)

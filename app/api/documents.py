@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from functools import reduce
 from typing import Any, NoReturn, TypeVar
 
 import yaml
@@ -12,7 +13,10 @@ from app.errors import BadRequestError, FieldError, InvalidRequestError, TooLarg
 from app.tables import JsonObject
 
 MAX_DOCUMENT_BYTES = 2**20
+MAX_YAML_BYTES = 2**16
+"""YAML takes a hundred times as long to read as JSON."""
 MAX_DEPTH = 32
+MAX_INTEGER_BITS = 64
 _LISTED_ERRORS = 20
 _UNSTORABLE = re.compile("[\\x00\\ud800-\\udfff]")
 
@@ -27,9 +31,10 @@ def parse_json(text: bytes) -> object:
 
     Raises:
         BadRequestError: it is not JSON, has a key twice, or a number that JSON does not know.
-        TooLargeError: it is over a megabyte.
+        InvalidRequestError: it has a value that cannot be stored.
+        TooLargeError: it is over a mebibyte.
     """
-    _check_size(text)
+    _check_size(text, "JSON", MAX_DOCUMENT_BYTES)
     try:
         document: object = json.loads(
             text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys
@@ -43,15 +48,17 @@ def parse_json(text: bytes) -> object:
 
 
 def parse_yaml(text: bytes) -> object:
-    """Return the document of some YAML text, which may hold what JSON can and no aliases.
+    """Return the document of some YAML text, which may hold what JSON can, no aliases and no tags.
 
     Raises:
-        BadRequestError: it is not such YAML.
-        TooLargeError: it is over a megabyte.
+        BadRequestError: it is not such YAML, or has a key twice.
+        InvalidRequestError: it has a value that cannot be stored.
+        TooLargeError: it is over 64 KiB.
     """
-    _check_size(text)
+    _check_size(text, "YAML", MAX_YAML_BYTES)
     try:
         _check_yaml_events(text)
+        _check_yaml_keys(yaml.compose(text, Loader=_YAML_LOADER))
         document: object = yaml.load(text, Loader=_YAML_LOADER)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, ValueError) as error:
         raise BadRequestError(
@@ -92,9 +99,9 @@ def check_document(document: object, body: type[Body]) -> Body:
         raise InvalidRequestError(detail, errors=problems) from error
 
 
-def _check_size(text: bytes) -> None:
-    if len(text) > MAX_DOCUMENT_BYTES:
-        raise TooLargeError(f"a JSON or YAML document may have {MAX_DOCUMENT_BYTES} bytes at most")
+def _check_size(text: bytes, language: str, max_bytes: int) -> None:
+    if len(text) > max_bytes:
+        raise TooLargeError(f"a {language} document may have {max_bytes} bytes at most")
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -109,11 +116,13 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_yaml_events(text: bytes) -> None:
-    """Refuse aliases, which can expand without bounds, and deep nesting, before loading."""
+    """Refuse aliases, which can expand without bounds, tags and deep nesting, before loading."""
     depth = 0
     for event in yaml.parse(text, Loader=_YAML_LOADER):
         if isinstance(event, yaml.AliasEvent):
             raise ValueError("aliases (`*name`) are not accepted; write the value out")  # noqa: TRY004
+        if getattr(event, "tag", None) is not None:
+            raise ValueError("tags (`!name`) are not accepted; write plain values")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -122,29 +131,60 @@ def _check_yaml_events(text: bytes) -> None:
             raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
 
 
+def _check_yaml_keys(node: yaml.Node | None) -> None:
+    """Refuse a mapping that has a key twice: the loader would drop one of its values."""
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(set(keys)) < len(keys):
+            raise ValueError("a mapping has the same key twice")
+        for _, value in node.value:
+            _check_yaml_keys(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _check_yaml_keys(item)
+
+
 def _check_values(document: object) -> None:
-    """Refuse what JSON cannot say or nobody means, and deep nesting."""
-    level = [document]
+    """Refuse what JSON cannot say, no database can store or nobody means, and deep nesting."""
+    level = [("", document)]
     for _ in range(MAX_DEPTH):
-        level = [child for value in level for child in _checked_children(value)]
+        level = [child for pointer, value in level for child in _checked_children(pointer, value)]
         if not level:
             return
     raise BadRequestError(f"the body is nested more than {MAX_DEPTH} deep", code="invalid_value")
 
 
-def _checked_children(value: object) -> list[object]:
+def _checked_children(pointer: str, value: object) -> list[tuple[str, object]]:
     match value:
         case dict():
-            return [*value.keys(), *value.values()]
+            for key in value:
+                _check_scalar(pointer, key)
+            return [(_below(pointer, str(key)), child) for key, child in value.items()]
         case list():
-            return value
-        case float() if not math.isfinite(value):
-            raise BadRequestError(f"{value} is not a finite number", code="invalid_value")
+            return [(f"{pointer}/{index}", child) for index, child in enumerate(value)]
+    _check_scalar(pointer, value)
+    return []
+
+
+def _check_scalar(pointer: str, value: object) -> None:
+    match value:
         case str() if _UNSTORABLE.search(value):
-            raise BadRequestError("text with a NUL or half a character", code="invalid_value")
+            problem = "text may not hold NUL or half a surrogate pair"
+        case float() if not math.isfinite(value):
+            problem = f"{value} is not a finite number"
+        case int() if value.bit_length() > MAX_INTEGER_BITS:
+            problem = f"a whole number may have {MAX_INTEGER_BITS} bits at most"
         case None | bool() | int() | float() | str():
-            return []
-    raise BadRequestError(f"{value!r} is no JSON value; put it in quotes", code="invalid_value")
+            return
+        case _:
+            problem = f"{value!r} is no JSON value; put it in quotes"
+    detail = f"{pointer[1:] or 'body'}: {problem}"
+    errors = [FieldError(f"#{pointer or '/'}", problem)]
+    raise InvalidRequestError(detail, code="invalid_value", errors=errors)
+
+
+def _below(pointer: str, key: str) -> str:
+    return f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
 
 
 def _field_error(schema: dict[str, Any], item: Any) -> FieldError:  # noqa: ANN401 - ErrorDetails
@@ -156,8 +196,8 @@ def _field_error(schema: dict[str, Any], item: Any) -> FieldError:  # noqa: ANN4
     if is_unknown:
         path = [*path, str(location[-1])]
         detail = f"unknown field; the known ones are {', '.join(sorted(node['properties']))}"
-    escaped = (part.replace("~", "~0").replace("/", "~1") for part in path)
-    return FieldError("#/" + "/".join(escaped), detail)
+    pointer = reduce(_below, path, "")
+    return FieldError(f"#{pointer or '/'}", detail)
 
 
 def _follow(

@@ -13,7 +13,7 @@ from app.api.dependencies import PLAIN_ID, Context, Identifier, PageQuery, Reade
 from app.api.openapi import JOB_BODY
 from app.api.preferences import asked_wait_seconds
 from app.api.problems import responses
-from app.api.schemas import Job, Page
+from app.api.schemas import LABEL_KEY, LABEL_VALUE, Job, Page
 from app.api.submissions import is_form, read_submission, receive_form
 from app.api.uploads import Receiver
 from app.repositories.jobs import TERMINAL_STATES, JobFilter
@@ -43,7 +43,7 @@ class JobQuery(PageQuery):
     model_id: Annotated[str | None, Field(max_length=64, pattern=PLAIN_ID)] = None
     label: Annotated[
         str | None,
-        Field(max_length=320, pattern=r"^[^=\s\x00]+=[^\x00]*$", examples=["team=vision"]),
+        Field(max_length=320, pattern=f"^{LABEL_KEY}={LABEL_VALUE}$", examples=["team=vision"]),
     ] = None
     """`key=value` of one label."""
     created_after: Annotated[AwareDatetime, AfterValidator(_as_utc)] | None = None

@@ -15,10 +15,12 @@ from worker.engine.spec import Spec
 Item = TypeVar("Item", bound=BaseModel)
 
 DatasetFormat = Literal["npz", "npz_archive", "images"]
+LABEL_KEY = r"[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?"
+LABEL_VALUE = r"[^\x00-\x1f\x7f-\x9f]*"
 Labels = Annotated[
     dict[
-        Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^=\s]+$")],
-        Annotated[str, Field(max_length=255)],
+        Annotated[str, Field(max_length=63, pattern=f"^{LABEL_KEY}$")],
+        Annotated[str, Field(max_length=255, pattern=f"^{LABEL_VALUE}$")],
     ],
     Field(max_length=64, examples=[{"team": "vision"}]),
 ]
@@ -129,7 +131,8 @@ class JobRequest(Body):
     evaluation_dataset_id: Id | None = None
     """Held-out samples to judge the result by; left out, the calibration dataset's."""
     labels: Labels = {}
-    """Your own keys and values, to filter lists by."""
+    """Your own keys and values, to filter lists by. A key has up to 63 ASCII letters and digits
+    and, inside, `.`, `_`, `/` and `-`; a value up to 255 characters, none of them control ones."""
 
 
 class JobParts(Body):

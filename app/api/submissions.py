@@ -1,8 +1,9 @@
 """The three ways to write a job: JSON, YAML, and a form with its files."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from anyio.to_thread import run_sync
 from fastapi import Request
 
 from app.api.documents import (
@@ -40,16 +41,23 @@ async def read_submission(request: Request) -> Submission:
         BadRequestError: it is not well-formed.
         InvalidRequestError: a field is wrong.
     """
-    kind = media_type(request)
+    parse = _parser(media_type(request))
+    text = await _read_text(request)
+    return await run_sync(lambda: _submission(parse(text)))
+
+
+def _parser(kind: str) -> Callable[[bytes], object]:
     if kind in _YAML_TYPES:
-        document = parse_yaml(await _read_text(request))
-    elif kind in {"", "application/json"} or kind.endswith("+json"):
-        document = parse_json(await _read_text(request))
-    else:
-        raise UnsupportedMediaTypeError(
-            f"content type {kind!r} is not accepted; send application/json, application/yaml or"
-            " multipart/form-data"
-        )
+        return parse_yaml
+    if kind in {"", "application/json"} or kind.endswith("+json"):
+        return parse_json
+    raise UnsupportedMediaTypeError(
+        f"content type {kind!r} is not accepted; send application/json, application/yaml or"
+        " multipart/form-data"
+    )
+
+
+def _submission(document: object) -> Submission:
     body = check_document(document, JobRequest)
     return Submission(
         model_id=body.model_id,
@@ -70,18 +78,22 @@ async def receive_form(receiver: UploadReceiver) -> AsyncIterator[FileSubmission
         TooLargeError: a part is over its cap.
     """
     async with receiver.receive(FORM) as form:
-        if "spec" not in form.texts:
-            raise InvalidRequestError("the form has no field 'spec'", code="missing_field")
-        texts = {name: form.texts[name] for name in ("spec", "labels") if name in form.texts}
-        document = {name: parse_text(text) for name, text in texts.items()}
-        parts = check_document(document, JobParts)
-        yield FileSubmission(
-            model=form.file("model"),
-            calibration=_dataset(form, "calibration"),
-            evaluation=_dataset(form, "evaluation"),
-            spec=parts.spec,
-            labels=parts.labels,
-        )
+        yield await run_sync(_file_submission, form)
+
+
+def _file_submission(form: ReceivedForm) -> FileSubmission:
+    if "spec" not in form.texts:
+        raise InvalidRequestError("the form has no field 'spec'", code="missing_field")
+    texts = {name: form.texts[name] for name in ("spec", "labels") if name in form.texts}
+    document = {name: parse_text(text) for name, text in texts.items()}
+    parts = check_document(document, JobParts)
+    return FileSubmission(
+        model=form.file("model"),
+        calibration=_dataset(form, "calibration"),
+        evaluation=_dataset(form, "evaluation"),
+        spec=parts.spec,
+        labels=parts.labels,
+    )
 
 
 def _dataset(form: ReceivedForm, name: str) -> NewUpload | None:

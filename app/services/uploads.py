@@ -1,14 +1,16 @@
 """Files on their way in: hashed and counted while they are written to the storage's spool."""
 
 import hashlib
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from app.errors import TooLargeError
+from app.errors import InvalidRequestError, TooLargeError
 from app.storage import Storage
 
-_MAX_NAME_LENGTH = 200
+MAX_NAME_BYTES = 200
+"""In UTF-8; a result's name is longer by a suffix, and file systems take 255."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,20 @@ class SpoolWriter:
 
 
 def clean_name(name: str) -> str:
-    """Return a file name fit to be stored and shown: no folders, no control characters."""
+    """Return a file name fit to be stored and shown: no folders, no invisible characters.
+
+    Raises:
+        InvalidRequestError: it has control characters or no encoding, or is too long.
+    """
     base = name.replace("\\", "/").rsplit("/", 1)[-1]
+    if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in base):
+        raise InvalidRequestError(
+            "a file name may not hold control characters; rename the file", code="invalid_name"
+        )
     printable = "".join(letter for letter in base if letter.isprintable()).strip()
-    return "" if printable in {".", ".."} else printable[:_MAX_NAME_LENGTH]
+    if len(printable.encode()) > MAX_NAME_BYTES:
+        raise InvalidRequestError(
+            f"a file name may have {MAX_NAME_BYTES} bytes at most; rename the file",
+            code="invalid_name",
+        )
+    return "" if printable in {".", ".."} else printable

@@ -5,13 +5,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.documents import (
     MAX_DEPTH,
+    MAX_DOCUMENT_BYTES,
+    MAX_YAML_BYTES,
     check_document,
     parse_json,
     parse_text,
     parse_transform,
     parse_yaml,
 )
-from app.errors import BadRequestError, InvalidRequestError
+from app.errors import BadRequestError, InvalidRequestError, TooLargeError
 
 
 class Part(BaseModel):
@@ -53,6 +55,58 @@ def test_tells_json_from_yaml_in_a_text():
 def test_refuses_aliases_in_yaml():
     with pytest.raises(BadRequestError, match="aliases"):
         parse_yaml(b"a: &x [1]\nb: *x")
+
+
+@pytest.mark.parametrize(
+    "text", [b'!!timestamp "x"', b'!!bool "x"', b'a: !!int ""', b"a: !!python/name:os.system"]
+)
+def test_refuses_tags_in_yaml(text):
+    with pytest.raises(BadRequestError, match="tags"):
+        parse_yaml(text)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (parse_json, b'{"a": 1, "a": 2}'),
+        (parse_yaml, b"a: 1\na: 2"),
+        (parse_yaml, b"b: [{a: 1, a: 2}]"),
+    ],
+)
+def test_refuses_a_key_that_comes_twice(parse, text):
+    with pytest.raises(BadRequestError, match="same key twice"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "pointer", "words"),
+    [
+        (parse_json, b'{"a": ["\\u0000"]}', "#/a/0", "NUL"),
+        (parse_json, b'{"a": {"\\ud800": 1}}', "#/a", "surrogate"),
+        (parse_json, b"1e999", "#/", "finite"),
+        (parse_json, b'{"a/b": 18446744073709551616}', "#/a~1b", "64 bits"),
+        (parse_yaml, b'a: "\\0"', "#/a", "NUL"),
+        (parse_yaml, b"a: .nan", "#/a", "finite"),
+        (parse_yaml, b"a: 2001-01-01", "#/a", "put it in quotes"),
+        (parse_yaml, b"a: 0x" + b"f" * 5000, "#/a", "64 bits"),
+    ],
+)
+def test_refuses_a_value_that_cannot_be_stored(parse, text, pointer, words):
+    with pytest.raises(InvalidRequestError, match=words) as caught:
+        parse(text)
+
+    assert caught.value.code == "invalid_value"
+    assert caught.value.errors[0].pointer == pointer
+
+
+@pytest.mark.parametrize(
+    ("parse", "max_bytes"), [(parse_json, MAX_DOCUMENT_BYTES), (parse_yaml, MAX_YAML_BYTES)]
+)
+def test_refuses_a_document_that_takes_too_long_to_read(parse, max_bytes):
+    parse(b"1" + b" " * (max_bytes - 1))
+
+    with pytest.raises(TooLargeError, match=str(max_bytes)):
+        parse(b"1" + b" " * max_bytes)
 
 
 def test_a_transform_is_an_object_or_nothing():
