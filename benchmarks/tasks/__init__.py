@@ -1,0 +1,1 @@
+"""The labelled tasks that the benchmark's models are scored on."""
