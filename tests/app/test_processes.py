@@ -43,7 +43,7 @@ def wait_until_dead(pid: int, seconds: float) -> bool:
 @pytest.mark.skipif(sys.platform != "linux", reason="the death signal is Linux's")
 def test_a_child_dies_with_a_killed_parent():
     command = [sys.executable, "-c", PARENT]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         child = int(parent.stdout.readline())
         assert is_alive(child)
 
