@@ -1,0 +1,33 @@
+"""onnxpress, through the same entry point as the service's sandbox."""
+
+from pydantic import TypeAdapter
+
+from benchmarks.comparison.recipes.base import Order, RefusedError, main
+from worker.engine.errors import EngineError
+from worker.engine.operations import CompressedModel, CompressModel, run
+
+
+def compress(order: Order) -> str | None:
+    """Run one pass with its defaults, and everything that proves it but the latency."""
+    artifacts = order.workdir / "artifacts"
+    request = TypeAdapter(CompressModel).validate_python(
+        {
+            "model_path": order.model,
+            "calibration_path": order.samples,
+            "spec": {"passes": [order.options], "evaluation": {"latency": None}},
+            "artifact_folder": artifacts,
+            "workdir": order.workdir,
+        }
+    )
+    try:
+        answer = run(request, lambda _stage, _fraction: None)
+    except EngineError as error:
+        raise RefusedError(error.code, str(error)) from error
+    if not isinstance(answer, CompressedModel):
+        raise TypeError(f"a compression answered {type(answer).__name__}")
+    (artifacts / answer.artifact_name).rename(order.output)
+    return "; ".join(answer.report.verdict.warnings)
+
+
+if __name__ == "__main__":
+    main(compress)
