@@ -176,11 +176,11 @@ def _check(path: Path) -> None:
             onnx.checker.check_model(str(path))
     except InvalidModelError as error:
         if TOLERATED_CHECK not in str(error):
-            raise _explained(error) from error
+            raise _explained(error) from error.__cause__
     try:
         open_session(path, optimize=False, failure=InvalidModelError)
     except InvalidModelError as error:
-        raise _explained(error) from error
+        raise _explained(error) from error.__cause__
 
 
 def _explained(error: InvalidModelError) -> EngineError:

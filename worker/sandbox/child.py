@@ -111,9 +111,11 @@ def _outcome(work: Callable[[], BaseModel]) -> dict[str, Any]:
 
 def _is_out_of_memory(error: BaseException | None) -> bool:
     """Return whether a shortage of memory is at the root of an error, whoever wrapped it."""
-    while error is not None:
+    seen: set[int] = set()  # an error may be its own cause
+    while error is not None and id(error) not in seen:
         if isinstance(error, Exception) and runtime.is_out_of_memory(error):
             return True
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
     return False
 

@@ -92,6 +92,11 @@ def _refuse(_: Behave) -> None:
     raise InvalidModelError("the file is empty", code="empty_model")
 
 
+def _refuse_because_of_itself(_: Behave) -> None:
+    error = InvalidModelError("the file is empty", code="empty_model")
+    raise error from error
+
+
 def _blunder(_: Behave) -> None:
     raise LookupError("a secret detail")
 
@@ -168,6 +173,7 @@ BEHAVIOURS: dict[str, Callable[[Behave], str | None]] = {
     "print": _print,
     "read": _read,
     "refuse": _refuse,
+    "refuse because of itself": _refuse_because_of_itself,
     "segfault": _segfault,
     "start program": _start_program,
     "tell environment": lambda _: " ".join(sorted(os.environ)),

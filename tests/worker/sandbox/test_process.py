@@ -59,9 +59,10 @@ def test_reports_progress_to_the_caller(sandbox, tmp_path):
     assert heard == [("behaving", 0.5)]
 
 
-def test_raises_the_engine_s_error_with_its_class_code_and_message(ask):
+@pytest.mark.parametrize("behaviour", ["refuse", "refuse because of itself"])
+def test_raises_the_engine_s_error_with_its_class_code_and_message(ask, behaviour):
     with pytest.raises(InvalidModelError, match=r"^the file is empty$") as caught:
-        ask("refuse")
+        ask(behaviour)
 
     assert caught.value.code == "empty_model"
 
