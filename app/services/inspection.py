@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from app.errors import InvalidRequestError, UnavailableError
+from app.errors import AppError, InvalidRequestError, UnavailableError
 from app.services.context import ServiceContext
 from app.services.uploads import Upload
 from worker.engine.requests import (
@@ -80,12 +80,13 @@ def _limits(context: ServiceContext, upload: Upload) -> Limits:
 
 @contextmanager
 def _child_failures(noun: str) -> Iterator[None]:
-    """Blame the upload for what it does to the child, but not for a kill from outside."""
+    """Blame the upload for what it does to the child, but not for a kill or a fault of ours."""
     try:
         yield
     except ChildFailedError as error:
-        if error.was_killed or error.code == "internal_error":
-            raise UnavailableError(f"the {noun} could not be checked: {error}") from error
-        raise InvalidRequestError(
-            f"the {noun} could not be checked: {error}", code=error.code
-        ) from error
+        detail = f"the {noun} could not be checked: {error}"
+        if error.was_killed:
+            raise UnavailableError(detail) from error
+        if error.code == "internal_error":
+            raise AppError(detail) from error
+        raise InvalidRequestError(detail, code=error.code) from error

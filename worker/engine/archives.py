@@ -55,7 +55,10 @@ def unpack(
     try:
         for name, content in _members(archive):
             if content is None:
-                raise failure(f"the archive may hold regular files only, but {name!r} is not one")
+                raise failure(
+                    f"the archive may hold plain files only, but {name[:200]!r} is a link, a device"
+                    " or encrypted; put the file itself in its place"
+                )
             target = folder / _safe_name(name, failure)
             if len(paths) == MAX_MEMBERS:
                 raise failure(
@@ -105,6 +108,8 @@ def _members(archive: Path) -> Iterator[Member]:
 def _zip_members(archive: Path) -> Iterator[Member]:
     with zipfile.ZipFile(archive) as file:
         for info in file.infolist():
+            if not info.filename:
+                raise zipfile.BadZipFile("a member has no name")
             if info.is_dir():
                 continue
             kind = stat.S_IFMT(info.external_attr >> 16)
@@ -129,7 +134,10 @@ def _safe_name(name: str, failure: type[EngineError]) -> PurePosixPath:
     path = PurePosixPath(name)
     unsafe = path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name
     if unsafe or not path.parts or len(path.parts) > MAX_FOLDERS_DEEP:
-        raise failure(f"the archive's member {name[:200]!r} has a path that is not allowed")
+        raise failure(
+            f"the archive's member {name[:200]!r} has a path that is not allowed; give each file a "
+            "short one relative to the archive"
+        )
     return path
 
 
@@ -141,7 +149,8 @@ def _write(
         target.parent.mkdir(parents=True, exist_ok=True)
         output = target.open("xb")
     except (FileExistsError, NotADirectoryError) as error:
-        raise failure(f"the archive holds {target.name!r} twice") from error
+        message = f"the archive holds {target.name!r} twice, or under a file as if under a folder"
+        raise failure(message) from error
     except OSError as error:
         raise failure(f"the archive's member {target.name[:200]!r} has too long a name") from error
     with output:

@@ -8,6 +8,9 @@ from worker.engine.errors import InvalidModelError
 from worker.engine.graphs import walk_tensors
 from worker.engine.model_files import tensor_bytes
 
+KNOWN_ENTRIES = ("location", "offset", "length", "checksum", "prepacked")
+"""What keys in `TensorProto.external_data` begin with; onnxruntime knows the last one."""
+
 
 def read_external_data(model: onnx.ModelProto, folder: Path | None) -> int:
     """Put the external weights into the model; return the size of the files they came from.
@@ -26,6 +29,12 @@ def read_external_data(model: onnx.ModelProto, folder: Path | None) -> int:
     sizes: dict[Path, int] = {}
     for tensor in external:
         entries = {entry.key: entry.value for entry in tensor.external_data}
+        unknown = [key for key in entries if not key.startswith(KNOWN_ENTRIES)]
+        if unknown:
+            raise InvalidModelError(
+                f"the weight {tensor.name!r} has the unknown external data entry "
+                f"{unknown[0][:200]!r}; save the model again"
+            )
         location = entries.get("location", "")
         if folder is None:
             raise InvalidModelError(
@@ -52,11 +61,19 @@ def _uploaded_file(location: str, folder: Path) -> Path:
             "save it again with its external data beside it"
         )
     path = folder / relative
-    if not path.is_file() or path.is_symlink() or path.stat().st_nlink > 1:
+    if not _is_plain_file(path):
         raise InvalidModelError(
             f"the model keeps weights in {location[:200]!r}, which is not in the archive; add it"
         )
     return path
+
+
+def _is_plain_file(path: Path) -> bool:
+    """Return whether a path is a file of its own: no link, and no other name for it elsewhere."""
+    try:
+        return path.is_file() and not path.is_symlink() and path.stat().st_nlink == 1
+    except OSError:  # the name is too long
+        return False
 
 
 def _extent(tensor: onnx.TensorProto, entries: dict[str, str], file_bytes: int) -> tuple[int, int]:

@@ -119,6 +119,8 @@ def _parse(path: Path) -> onnx.ModelProto:
         raise InvalidModelError(_what_it_is(data)) from error
     if model.ir_version == 0 or not model.HasField("graph") or not model.opset_import:
         raise InvalidModelError(_what_it_is(data))
+    if not model.graph.node:
+        raise InvalidModelError("the model's graph has no nodes; export it again")
     return model
 
 

@@ -47,9 +47,11 @@ def run(
     """
     try:
         if isinstance(request, InspectModel):
+            report_progress("checking the model", 0.0)
             loaded = load(request.model_path, request.workdir, request.limits)
             return describe(loaded.model, loaded.size_bytes)
         if isinstance(request, InspectDataset):
+            report_progress("reading the dataset", 0.0)
             return inspect_dataset(request)
         return compress(request, report_progress)
     except MemoryError as error:

@@ -98,7 +98,7 @@ class Conversation:
         """Return the error of a child that needed more memory than its limit."""
         message = (
             f"{self._activity} needs more than the {self._limits.memory_bytes / GIB:.1f} GiB of "
-            "memory allowed; use a smaller model or batch, or raise "
+            "memory allowed; use a smaller model or smaller samples, or raise "
             "ONNXPRESS_MEMORY_LIMIT_FACTOR or ONNXPRESS_MEMORY_LIMIT_BASE_BYTES"
         )
         return ChildFailedError(message, code="out_of_memory")

@@ -89,7 +89,7 @@ def test_refuses_links_and_special_files_in_a_tar(tmp_path, kind):
     info.type, info.linkname = kind, "/etc/hostname"
     path = write_tar(tmp_path / "a.tar", [(info, b"")])
 
-    with pytest.raises(InvalidModelError, match="regular files only, but 'weights'"):
+    with pytest.raises(InvalidModelError, match="plain files only, but 'weights'"):
         unpacked(path, tmp_path)
 
 
@@ -98,7 +98,7 @@ def test_refuses_links_in_a_zip(tmp_path):
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     path = write_zip(tmp_path / "a.zip", [(link, b"/etc/hostname")])
 
-    with pytest.raises(InvalidModelError, match="regular files only"):
+    with pytest.raises(InvalidModelError, match="plain files only"):
         unpacked(path, tmp_path)
 
 

@@ -21,6 +21,11 @@ def check_archive(path: Path, limits: UnpackLimits) -> list[str]:
     Raises:
         InvalidDatasetError: it is no zip file, is encrypted, or unpacks to more than the limits.
     """
+    if not zipfile.is_zipfile(path):
+        raise InvalidDatasetError(
+            "the dataset is no zip file, or is cut off: send a .npz (numpy.savez makes one), a .zip"
+            " of .npz files, or a .zip of images"
+        )
     with reading("the dataset"), zipfile.ZipFile(path) as archive:
         names, members = member_names(archive), archive.infolist()
     if len(members) > MAX_MEMBERS:
@@ -46,8 +51,10 @@ def member_names(archive: zipfile.ZipFile) -> list[str]:
     """Return the names of the files in an archive, sorted, without what desktops add.
 
     Raises:
-        InvalidDatasetError: a name occurs twice.
+        InvalidDatasetError: a name is empty or occurs twice.
     """
+    if not all(member.filename for member in archive.infolist()):
+        raise InvalidDatasetError("the archive has a member without a name")
     names = sorted(
         member.filename
         for member in archive.infolist()
@@ -68,6 +75,8 @@ def reading(what: str) -> Iterator[None]:
         raise InvalidDatasetError(f"{what} cannot be read: {error}") from error
     except RuntimeError as error:
         raise InvalidDatasetError(f"{what} cannot be read: the archive is encrypted") from error
+    except OSError as error:  # a member is said to lie before the file's beginning
+        raise InvalidDatasetError(f"{what} cannot be read: the archive is damaged") from error
 
 
 def _is_clutter(name: str) -> bool:

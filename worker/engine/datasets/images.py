@@ -26,26 +26,30 @@ MAX_PIXELS = 64 * 10**6
 MAX_FILE_BYTES = 2**28
 
 Side = Annotated[int, Field(ge=1, le=8192)]
+Number = Annotated[float, Field(ge=-1e6, le=1e6)]
+Divisor = Annotated[float, Field(ge=1e-6, le=1e6)]
 
 
 class ImageTransform(BaseModel):
     """How an image becomes a sample: `(pixel * scale - mean) / std`, channel by channel."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     size: tuple[Side, Side]
     """Height and width in pixels."""
-    input: str | None = None
+    input: Annotated[str, Field(max_length=1000)] | None = None
     """The graph input it feeds; left out, the model's only one."""
     layout: Literal["nchw", "nhwc"] = "nchw"
     """Whether channels come before or after height and width."""
     color: Literal["rgb", "bgr", "grey"] = "rgb"
     """Channels and their order; `grey` has one."""
-    scale: float = 1 / 255
+    scale: Number = 1 / 255
     """What 8-bit pixels are multiplied by."""
-    mean: list[float] = [0.0]
+    mean: list[Number] = [0.0]
     """Subtracted after scaling: one number, or one for each channel in the order of `color`."""
-    std: list[Annotated[float, Field(gt=0)]] = [1.0]
+    std: list[Divisor] = [1.0]
     """Divided by afterwards: one number, or one for each channel."""
     resize: Literal["stretch", "crop", "pad"] = "stretch"
     """`crop` scales the shorter side and cuts the centre; `pad` scales the longer one and fills
@@ -196,17 +200,30 @@ def _read_transform(
 def _read_labels(archive: zipfile.ZipFile, names: list[str]) -> Array:
     """Return the label of each image, from the columns `file` and `label`."""
     with reading(LABELS_NAME):
-        table = csv.DictReader(io.StringIO(archive.read(LABELS_NAME).decode("utf-8-sig")))
-        if not {"file", "label"} <= set(table.fieldnames or ()):
-            raise InvalidDatasetError(f"{LABELS_NAME} needs a header line: file,label")
-        labels = {line["file"]: line["label"] for line in table}
-    missing = next((name for name in names if name not in labels), None)
+        labels = _parse_labels(archive.read(LABELS_NAME).decode("utf-8-sig"))
+    missing = next((name for name in names if not labels.get(name)), None)
     if missing is not None:
-        raise InvalidDatasetError(f'{LABELS_NAME} has no line for "{missing}"')
+        raise InvalidDatasetError(f'{LABELS_NAME} has no label for "{missing}"')
     values = np.array([labels[name] for name in names])
     for dtype in (np.int64, np.float64):
         try:
             return values.astype(dtype)
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
     raise InvalidDatasetError(f"{LABELS_NAME} has labels that are not numbers: use class indices")
+
+
+def _parse_labels(text: str) -> dict[str, str | None]:
+    """Return what the columns say of each file; a line may end before its label."""
+    labels: dict[str, str | None] = {}
+    try:
+        table = csv.DictReader(io.StringIO(text))
+        if not {"file", "label"} <= set(table.fieldnames or ()):
+            raise InvalidDatasetError(f"{LABELS_NAME} needs a header line: file,label")
+        for line in table:
+            if line["file"] in labels:
+                raise InvalidDatasetError(f'{LABELS_NAME} has two lines for "{line["file"]}"')
+            labels[line["file"]] = line["label"]
+    except csv.Error as error:
+        raise InvalidDatasetError(f"{LABELS_NAME} is no readable table: {error}") from error
+    return labels

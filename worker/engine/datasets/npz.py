@@ -1,7 +1,9 @@
 """`.npz` files, read row by row: memory does not grow with the number of rows."""
 
+import sys
+import tokenize
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -20,6 +22,15 @@ SUFFIX = ".npy"
 MAX_FORTRAN_BYTES = 64 * 2**20
 """Columns cannot be streamed as rows: a larger array in Fortran order is refused."""
 PLAIN_KINDS = "biufcSU"
+MAX_ARRAYS = 1000
+MAX_AXES = 32
+UNREADABLE_HEADER = (
+    # what numpy's header parser lets through of Python's own, besides its ValueError
+    ValueError, SyntaxError, TypeError, MemoryError, RecursionError, tokenize.TokenError,
+)  # fmt: skip
+
+HeaderValues = tuple[tuple[int, ...], bool, np.dtype[np.generic]]
+ReadHeader = Callable[[IO[bytes]], HeaderValues]
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,16 @@ class NpzFile:
     def __init__(self, archive: zipfile.ZipFile, label: str) -> None:
         self._archive = archive
         self._label = label
-        names = [name.removesuffix(SUFFIX) for name in member_names(archive)]
+        members = member_names(archive)
+        odd = next((name for name in members if not name.endswith(SUFFIX)), None)
+        if odd is not None:
+            raise InvalidDatasetError(f'{label} holds "{odd}", which is no {SUFFIX} array')
+        if len(members) > MAX_ARRAYS:
+            raise InvalidDatasetError(
+                f"{label} holds {len(members)} arrays, over the limit of {MAX_ARRAYS}: the first"
+                " axis of an array counts the samples"
+            )
+        names = [name.removesuffix(SUFFIX) for name in members]
         self.headers = {name: self._read_header(name) for name in names}
 
     def rows(self, name: str) -> Iterator[Array]:
@@ -63,8 +83,9 @@ class NpzFile:
             member.read(header.offset)
             for _ in range(header.shape[0]):
                 with reading(self._words(name)):
-                    data = _read_exactly(member, size)
-                yield native(np.frombuffer(data, header.dtype).reshape(shape))
+                    data = np.frombuffer(_read_exactly(member, size), header.dtype)
+                    entry = native(data.reshape(shape))
+                yield entry
 
     def array(self, name: str) -> Array:
         """Return an array whole."""
@@ -72,8 +93,8 @@ class NpzFile:
         with self._open(name) as member, reading(self._words(name)):
             member.read(header.offset)
             data = np.frombuffer(_read_exactly(member, header.size_bytes), header.dtype)
-        order: str = "F" if header.fortran_order else "C"
-        return native(np.asarray(_reshaped(data, header.shape, order), order="C"))
+            order: str = "F" if header.fortran_order else "C"
+            return native(np.asarray(_reshaped(data, header.shape, order), order="C"))
 
     def _read_header(self, name: str) -> ArrayHeader:
         words = self._words(name)
@@ -85,7 +106,12 @@ class NpzFile:
             }.get(version)
             if read is None:
                 raise InvalidDatasetError(f"{words} is of .npy version {version}; use plain arrays")
-            shape, fortran_order, dtype = read(member)
+            described = _read_or_none(read, member)
+            if described is None:
+                raise InvalidDatasetError(
+                    f"{words} has no readable header: save it with numpy.savez"
+                )
+            shape, fortran_order, dtype = described
             header = ArrayHeader(name, dtype, shape, fortran_order, member.tell())
         _check_header(header, words)
         held = self._archive.getinfo(name + SUFFIX).file_size - header.offset
@@ -153,8 +179,29 @@ def native(array: Array) -> Array:
     if array.dtype.kind == "S":
         return np.char.decode(array.astype(np.bytes_), "utf-8").astype(object)
     if array.dtype.kind == "U":
+        _check_characters(array)
         return array.astype(object)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _read_or_none(read: ReadHeader, member: IO[bytes]) -> HeaderValues | None:
+    """Return what a header says; None where it cannot be parsed.
+
+    No error is chained to the one that follows: Python's parser calls deep nesting a MemoryError,
+    which is no shortage of memory here.
+    """
+    try:
+        return read(member)
+    except UNREADABLE_HEADER:
+        return None
+
+
+def _check_characters(array: Array) -> None:
+    """Raise a ValueError for text beyond Unicode, on which numpy has a SystemError."""
+    codes = np.atleast_1d(array.astype(array.dtype.newbyteorder("="))).view(np.uint32)
+    is_half = (codes >= 0xD800) & (codes <= 0xDFFF)
+    if (is_half | (codes > sys.maxunicode)).any():
+        raise ValueError("its text holds codes that are no characters")
 
 
 def _check_header(header: ArrayHeader, words: str) -> None:
@@ -163,6 +210,10 @@ def _check_header(header: ArrayHeader, words: str) -> None:
             f"{words} has the dtype {header.dtype}; only plain numbers, booleans and text"
             " can be read: convert it with astype before saving"
         )
+    if header.dtype.itemsize == 0:
+        raise InvalidDatasetError(f"{words} holds empty texts only")
+    if len(header.shape) > MAX_AXES:
+        raise InvalidDatasetError(f"{words} has {len(header.shape)} axes; {MAX_AXES} are possible")
     if min(header.shape, default=0) < 0:
         raise InvalidDatasetError(f"{words} has the impossible shape {header.shape}")
     if header.fortran_order and header.size_bytes > MAX_FORTRAN_BYTES:

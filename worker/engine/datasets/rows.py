@@ -35,11 +35,13 @@ class Dataset(Protocol):
 
 
 def checked_rows(dataset: Dataset) -> Generator[Row, None, None]:
-    """Yield a dataset's rows, each looked at for empty arrays and NaN.
+    """Yield a dataset's rows, of which there are some, each looked at for empty arrays and NaN.
 
     Raises:
         InvalidDatasetError: a row is malformed; the message names it.
     """
+    if not dataset.info.arrays:
+        raise InvalidDatasetError("the dataset has no arrays: give one for each input of the model")
     if dataset.info.sample_count == 0:
         raise InvalidDatasetError("the dataset has no samples")
     for row in dataset.rows():

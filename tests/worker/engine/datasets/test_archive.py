@@ -13,7 +13,7 @@ def test_refuses_what_is_no_zip_file(tmp_path):
     path = tmp_path / "d.npz"
     path.write_bytes(b"not a zip file")
 
-    with pytest.raises(InvalidDatasetError, match="cannot be read"):
+    with pytest.raises(InvalidDatasetError, match="is no zip file"):
         check_archive(path, UnpackLimits())
 
 

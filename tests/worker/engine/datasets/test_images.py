@@ -76,7 +76,7 @@ def test_names_an_image_without_a_label(tmp_path):
         tmp_path / "d.zip", {"a.png": RED}, {"size": [2, 2]}, labels="file,label\nb.png,7\n"
     )
 
-    with pytest.raises(InvalidDatasetError, match=r'no line for "a\.png"'):
+    with pytest.raises(InvalidDatasetError, match=r'no label for "a\.png"'):
         rows_of(path)
 
 
