@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.engine.errors import InvalidDatasetError
-from worker.engine.fidelity import as_array
+from worker.engine.outputs import as_array
 from worker.engine.report import Score
 from worker.engine.samples import Array
 from worker.engine.spec import MetricName

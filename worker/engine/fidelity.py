@@ -1,12 +1,12 @@
 """How far a compressed model's outputs move from the original's, sample by sample."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import log10, sqrt
 
 import numpy as np
 import numpy.typing as npt
 
+from worker.engine.outputs import as_array
 from worker.engine.report import OutputFidelity
 from worker.engine.samples import Array, DataOrigin
 
@@ -23,23 +23,6 @@ def signal_to_noise_db(signal: float, noise: float) -> float | None:
     if signal == 0:
         return FLOOR_DB
     return max(FLOOR_DB, 10 * log10(signal / noise))
-
-
-def as_array(value: object) -> Array:
-    """Return an output of any kind as one array.
-
-    A sequence becomes its members one after another, a map its values in the order of its keys.
-    """
-    if isinstance(value, np.ndarray):
-        return value
-    if isinstance(value, Mapping):
-        return np.asarray([value[key] for key in sorted(value)])
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        parts = [as_array(member) for member in value]
-        if parts and len({part.shape for part in parts}) == 1:
-            return np.stack(parts)
-        return np.concatenate([part.ravel() for part in parts]) if parts else np.zeros(0)
-    return np.asarray(value)
 
 
 @dataclass

@@ -1,30 +1,16 @@
 """Latency of the original and the compressed model, measured in turn in one process."""
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from worker.engine.errors import EngineError, ResourceError
 from worker.engine.report import Latency, LatencySamples
 from worker.engine.requests import TensorInfo
-from worker.engine.runtime import Session, provider_in_use, run
+from worker.engine.runtime import provider_in_use, run
 from worker.engine.samples import Feeds
 from worker.engine.spec import LatencyOptions
-
-BUDGET_SECONDS = 20.0
-WARM_UP_RUNS = 3
-
-
-@dataclass(frozen=True)
-class LoadedPair:
-    """Both models ready to run, and how long each took to load."""
-
-    before: Session
-    after: Session
-    load_seconds_before: float
-    load_seconds_after: float
+from worker.engine.timing import LoadedPair, time_in_turn
 
 
 def compare_latency(
@@ -79,33 +65,6 @@ def batched_feeds(feeds: Feeds, inputs: Sequence[TensorInfo], batch_size: int) -
     }
 
 
-def time_in_turn(
-    pair: LoadedPair, feeds: Sequence[Feeds], runs: int, report_progress: Callable[[float], None]
-) -> tuple[list[float], list[float]]:
-    """Return the seconds of each timed run of both models, in pairs.
-
-    Both runs of a pair take the same feeds, which go round; who starts alternates, so that drift
-    of the machine meets both. Stops after 20 seconds, with one pair at least.
-    """
-    started = time.perf_counter()
-    for _ in range(WARM_UP_RUNS):
-        _timed(pair.before, feeds[0])
-        _timed(pair.after, feeds[0])
-        if time.perf_counter() - started > BUDGET_SECONDS / 4:
-            break
-    before: list[float] = []
-    after: list[float] = []
-    for index in range(runs):
-        current = feeds[index % len(feeds)]
-        turns = [(pair.before, before), (pair.after, after)]
-        for session, times in turns if index % 2 == 0 else reversed(turns):
-            times.append(_timed(session, current))
-        report_progress((index + 1) / runs)
-        if time.perf_counter() - started > BUDGET_SECONDS:
-            break
-    return before, after
-
-
 def _runs(pair: LoadedPair, feeds: Feeds) -> bool:
     try:
         for session in (pair.before, pair.after):
@@ -120,12 +79,6 @@ def _runs(pair: LoadedPair, feeds: Feeds) -> bool:
 def _is_fixed(tensor: TensorInfo) -> bool:
     size = tensor.shape[0] if tensor.shape else 1
     return isinstance(size, int) and size > 0
-
-
-def _timed(session: Session, feeds: Feeds) -> float:
-    started = time.perf_counter()
-    run(session, feeds)
-    return time.perf_counter() - started
 
 
 def _summarize(seconds: list[float]) -> LatencySamples:

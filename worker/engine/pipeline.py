@@ -12,7 +12,7 @@ from worker.engine.errors import EngineError
 from worker.engine.evaluation import Comparison, choose_scorers, compare
 from worker.engine.gates import Measurements, judge
 from worker.engine.inspection import describe
-from worker.engine.latency import LoadedPair, compare_latency
+from worker.engine.latency import compare_latency
 from worker.engine.layers import layer_errors
 from worker.engine.manifest import make_manifest
 from worker.engine.measures import measure, peak_memory_bytes
@@ -24,6 +24,7 @@ from worker.engine.progress import Progress
 from worker.engine.report import Latency, LayerError, ModelMeasures, Report
 from worker.engine.requests import CompressedModel, CompressModel, ModelInfo, ReportProgress
 from worker.engine.runtime import ExecutionProvider, Session, open_session, provider_in_use
+from worker.engine.timing import LoadedPair
 from worker.engine.verification import open_result, refuse_ruined, verify_file
 
 LATENCY_FEEDS = 4

@@ -138,10 +138,7 @@ def open_session(
         failure: onnxruntime refuses the model.
         ResourceError: it does not fit the memory.
     """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = FATAL_MESSAGES_ONLY
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
+    options = _options(threads)
     if optimized_path is not None:
         options.optimized_model_filepath = str(optimized_path)
     if not optimize:
@@ -155,6 +152,25 @@ def open_session(
             # Its fallback prints to stdout and retries what has just failed.
             enable_fallback=0,
         )
+
+
+def open_profiled_session(model: onnx.ModelProto, prefix: Path) -> Session:
+    """Load a model whose `end_profiling()` returns a file, at `prefix`, of each kernel's time."""
+    options = _options(1)
+    options.enable_profiling = True
+    options.profile_file_prefix = str(prefix)
+    with bounded("loading the model", PassError), _loadable(model) as source:
+        return onnxruntime.InferenceSession(
+            source, options, providers=[PROVIDERS["cpu"]], enable_fallback=0
+        )
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = FATAL_MESSAGES_ONLY
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return options
 
 
 @contextmanager

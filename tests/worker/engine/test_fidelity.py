@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from worker.engine.fidelity import FLOOR_DB, OutputComparison, as_array, signal_to_noise_db
+from worker.engine.fidelity import FLOOR_DB, OutputComparison, signal_to_noise_db
+from worker.engine.outputs import as_array
 
 
 def compared(*pairs):

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from tests.onnx_models import float_value, linear, model_of
-from worker.engine.latency import LoadedPair, batched_feeds, compare_latency
+from worker.engine.latency import batched_feeds, compare_latency
 from worker.engine.requests import TensorInfo
 from worker.engine.runtime import open_session
 from worker.engine.spec import LatencyOptions
+from worker.engine.timing import LoadedPair
 
 FREE = [TensorInfo(name="x", dtype="float32", shape=["batch", 2])]
 FEEDS = {"x": np.zeros((1, 2), np.float32)}
@@ -62,7 +63,7 @@ def test_measures_the_batch_that_was_asked_for(pair):
 
 
 def test_stops_when_the_time_is_up(pair, monkeypatch):
-    monkeypatch.setattr("worker.engine.latency.BUDGET_SECONDS", 0.0)
+    monkeypatch.setattr("worker.engine.timing.BUDGET_SECONDS", 0.0)
 
     latency, _ = compare_latency(pair, [FEEDS], FREE, LatencyOptions(runs=9), lambda fraction: None)
 

@@ -20,14 +20,16 @@ Values = npt.NDArray[np.float64]
 
 @dataclass
 class RunningRange:
-    """The smallest and largest of all values seen."""
+    """The smallest and largest of all values seen, and how many there were."""
 
     lowest: float = math.inf
     highest: float = -math.inf
+    count: int = 0
 
     def update(self, array: Array) -> None:
         """Take in the finite values of an array."""
         if array.size:
+            self.count += array.size
             self.lowest = min(self.lowest, float(array.min()))
             self.highest = max(self.highest, float(array.max()))
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from worker.engine.errors import CalibrationError, EngineError, ResourceError
-from worker.engine.fidelity import as_array
+from worker.engine.outputs import as_array
 from worker.engine.requests import TensorInfo
 from worker.engine.runtime import Session, run
 from worker.engine.samples import Array, DataOrigin, Feeds, Sample

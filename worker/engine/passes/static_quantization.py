@@ -1,5 +1,7 @@
 """Static quantization: 8-bit weights and activations, with ranges measured on samples."""
 
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal, Self
 
 import onnx
@@ -12,19 +14,29 @@ from worker.engine.calibration.ranges import (
     CalibrationMethod,
     Percentile,
     RangeOptions,
-    TensorRange,
     find_range,
 )
+from worker.engine.datasets.splitting import first, hold_out
 from worker.engine.errors import CalibrationError
 from worker.engine.passes.base import PassContext, PassResult
 from worker.engine.passes.node_selection import NodeSelectingPass, select_nodes, skipped_nodes
-from worker.engine.quantization.graph_view import Declined, GraphView
+from worker.engine.processor import adds_in_16_bits
+from worker.engine.quantization.choosing import Choice, Question, choose, latency_ratio
+from worker.engine.quantization.graph_view import Declined
 from worker.engine.quantization.integers import IntegerType
-from worker.engine.quantization.placement import Placement, place
+from worker.engine.quantization.placement import Placement
 from worker.engine.quantization.product_bias import join_biases
-from worker.engine.quantization.qdq import QdqOptions, write_qdq
-from worker.engine.quantization.qoperator import tensors_of, unsupported, write_qoperator
+from worker.engine.quantization.qdq import QdqOptions
+from worker.engine.quantization.qoperator import unsupported
+from worker.engine.quantization.static_writer import StaticWriter
 from worker.engine.quantization.working_copy import refuse_unchanged, working_copy
+from worker.engine.samples import Feeds
+from worker.engine.weights.remaining import storable_names, store_remaining
+
+CHECKED_SAMPLES = 8
+"""Held back samples that answers and times are measured on."""
+SLOWER_RATIO = 1.02
+"""Above this ratio of latencies, a difference is not noise."""
 
 QuantizedOpType = Literal[
     "Add", "AveragePool", "Clip", "Concat", "Conv", "ConvTranspose", "DepthToSpace", "Flatten",
@@ -64,10 +76,10 @@ class StaticQuantization(NodeSelectingPass):
     """Weight ranges centred on 0; needed with `per_channel`."""
     activation_symmetric: bool = False
     """Activation ranges centred on 0, which some accelerators need."""
-    reduce_range: bool = True
+    reduce_range: bool | Literal["auto"] = "auto"
     """Use 7 of the 8 bits of a weight. Without this, x86 processors that lack VNNI add products in
-    16 bits and get wrong sums; turn it off for a little more fidelity where all processors that
-    will run the model have VNNI, or are no x86."""
+    16 bits and get wrong sums; `auto` does so where this machine lacks it. Say `true` where a
+    processor without VNNI will run the model."""
     quant_format: Literal["qdq", "qoperator"] = "qdq"
     """How the result is written: QuantizeLinear/DequantizeLinear pairs around float operators,
     which every runtime understands, or onnxruntime's QLinear operators."""
@@ -77,6 +89,13 @@ class StaticQuantization(NodeSelectingPass):
     TensorRT does) and suits no model whose rare, large values matter."""
     percentile: Percentile = 99.99
     """Percentage of values inside the range, for `calibration_method: percentile`."""
+    fallback: Literal["auto", "off"] = "auto"
+    """Which of the chosen nodes stay in float: with `auto`, those that are no faster in integers on
+    this processor, and those whose rounding moves the answers too far; `off` keeps none. The
+    weights of all other nodes are stored in 8 bits either way."""
+    fallback_sqnr_db: Annotated[float, Field(ge=0, le=80)] = 20.0
+    """With `fallback: auto`, how close the answers must be on held back samples, as
+    10 log10(signal / error) of the worst output."""
 
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
@@ -90,48 +109,101 @@ class StaticQuantization(NodeSelectingPass):
 
     @override
     def apply(self, model: onnx.ModelProto, context: PassContext) -> PassResult:
-        result = working_copy(model)
-        selection = select_nodes(result, self, self.op_types_to_quantize)
-        joined = join_biases(result, selection.chosen)
-        view = GraphView(result.graph)
+        original = working_copy(model)
+        selection = select_nodes(original, self, self.op_types_to_quantize)
+        joined = join_biases(original, selection.chosen)
         declined: list[Declined] = []
         if self.quant_format == "qoperator":
-            declined = unsupported([n for n in result.graph.node if n.name in selection.chosen])
+            declined = unsupported([n for n in original.graph.node if n.name in selection.chosen])
         chosen = selection.chosen - {node.name for node, _ in declined}
-        placement = place(view, chosen, absorb=not self.activation_symmetric)
-        left_alone = [skip for skip in selection.skipped if skip.node not in joined]
-        skipped = [*left_alone, *skipped_nodes([*declined, *placement.declined])]
-        refuse_unchanged(placement.weighted, skipped)
-        if self.quant_format == "qoperator":
-            ranges = self._ranges(result, placement, tensors_of(placement, view), context)
-            write_qoperator(result, placement, ranges, self._types)
-        else:
-            ranges = self._ranges(result, placement, placement.tensors, context)
-            write_qdq(result, placement, ranges, self._types)
-        return PassResult(result, [*placement.changed_names, *joined], skipped)
+        writer = StaticWriter(original, chosen, self._types)
+        choice = self._choose(writer, context)
+        result, placement, stored = self._written(writer, choice.chosen)
+        if choice.chosen and self._is_timed(context):
+            ratio = latency_ratio(original, result, self._checking(context))
+            if ratio > SLOWER_RATIO:
+                choice.leave_all_float(f"it made the model slower: {ratio:.2f} times the latency")
+                result, placement, stored = self._written(writer, choice.chosen)
+        skipped = [skip for skip in selection.skipped if skip.node not in joined]
+        skipped += skipped_nodes([*declined, *self._left_float(writer, placement, choice)])
+        refuse_unchanged([*placement.weighted, *stored], skipped)
+        notes = [
+            *choice.notes,
+            f"weights stored in 8 bits, computed with in float: {len(stored)} nodes",
+        ]
+        return PassResult(result, [*placement.changed_names, *joined, *stored], skipped, notes)
 
     @property
     def _types(self) -> QdqOptions:
+        is_reduced = adds_in_16_bits() if self.reduce_range == "auto" else self.reduce_range
         return QdqOptions(
-            IntegerType(self.weight_type, self.weight_symmetric, self.reduce_range),
+            IntegerType(self.weight_type, self.weight_symmetric, is_reduced),
             IntegerType(self.activation_type, self.activation_symmetric),
             self.per_channel,
         )
 
-    def _ranges(
-        self,
-        model: onnx.ModelProto,
-        placement: Placement,
-        tensors: list[str],
-        context: PassContext,
-    ) -> dict[str, TensorRange]:
-        """Return the range of each activation, from one pass over the samples."""
+    def _is_timed(self, context: PassContext) -> bool:
+        """Whether integers have to be faster: not where 16 bits or another device are wanted."""
+        return (
+            self.fallback == "auto"
+            and self.activation_type in {"uint8", "int8"}
+            and context.execution_provider == "cpu"
+        )
+
+    def _choose(self, writer: StaticWriter, context: PassContext) -> Choice:
+        """Return the nodes to compute in integers, after the calibration that it takes."""
+        if not writer.nodes:
+            return Choice(set())
+        if self.fallback == "off":
+            self._calibrate(writer, context)
+            return Choice(writer.nodes)
+        counts = self._calibrate(writer, replace(context, samples=hold_out(context.samples)[0]))
+        question = Question(
+            writer.model,
+            writer.write,
+            counts,
+            self._checking(context),
+            10 ** (-self.fallback_sqnr_db / 10),
+            self._is_timed(context),
+            context.workdir,
+        )
+        return choose(question, writer.nodes)
+
+    def _checking(self, context: PassContext) -> list[Feeds]:
+        """Return feeds that did not calibrate, as far as there are enough."""
+        held_back = hold_out(context.samples)[1]
+        return [sample.feeds for sample in first(held_back, CHECKED_SAMPLES)]
+
+    def _written(
+        self, writer: StaticWriter, nodes: Collection[str]
+    ) -> tuple[onnx.ModelProto, Placement, list[str]]:
+        """Return the result, its placement, and the nodes whose weights are only stored."""
+        result, placement, _ = writer.write(nodes, self.quant_format)
+        return result, placement, store_remaining(result, storable_names(writer.model))
+
+    def _left_float(
+        self, writer: StaticWriter, placement: Placement, choice: Choice
+    ) -> list[Declined]:
+        """Return the chosen nodes that stay in float, and why."""
+        changed = set(placement.changed_names)
+        reasons = {each.node.name: each.reason for each in writer.placement.declined}
+        reasons |= choice.reasons
+        return [
+            Declined(node, reasons.get(node.name, "no node beside it computes in integers"))
+            for node in writer.model.graph.node
+            if node.name in writer.chosen - changed
+        ]
+
+    def _calibrate(self, writer: StaticWriter, context: PassContext) -> dict[str, float]:
+        """Give the writer its ranges; return how many values each tensor has in a sample."""
         activations = self._types.activations
         options = RangeOptions(
             self.calibration_method, self.percentile, activations.levels, activations.is_symmetric
         )
         statistics = Histogram if options.needs_histogram else RunningRange
-        observed = collect(model, tensors, context, statistics)
+        tensors = list(dict.fromkeys([*writer.tensors("qdq"), *writer.tensors(self.quant_format)]))
+        observed = collect(writer.model, tensors, context, statistics)
+        placement = writer.placement
         for weighted in placement.weighted:
             root = placement.shared.get(weighted.activation, weighted.activation)
             if root not in observed:
@@ -139,4 +211,5 @@ class StaticQuantization(NodeSelectingPass):
                     f"tensor {root} has no values in any calibration sample; give samples that "
                     f"reach {weighted.node.name}, or exclude it"
                 )
-        return {name: find_range(seen, options) for name, seen in observed.items()}
+        writer.use_ranges({name: find_range(seen, options) for name, seen in observed.items()})
+        return {name: seen.count / len(context.samples) for name, seen in observed.items()}

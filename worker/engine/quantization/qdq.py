@@ -50,13 +50,16 @@ def write_qdq(
     placement: Placement,
     ranges: Mapping[str, TensorRange],
     options: QdqOptions,
-) -> None:
-    """Rewrite the model's graph in place.
+) -> dict[str, str]:
+    """Rewrite the model's graph in place; return the activation of each scale by its name.
 
-    An activation is rounded where it is produced: its name now stands for the dequantized values,
-    so that every reader, subgraphs and graph outputs included, keeps its input names.
+    What a node computes in integers is rounded where it is produced: its name now stands for the
+    dequantized values, so that every reader, subgraphs and graph outputs included, keeps its input
+    names. What comes from elsewhere is rounded for the nodes that compute on integers only.
     """
-    _Writer(model, ranges, options).write(placement)
+    writer = _Writer(model, ranges, options)
+    writer.write(placement)
+    return {scale: name for name, (scale, _) in writer.parameters.items()}
 
 
 class _Writer:
@@ -76,6 +79,7 @@ class _Writer:
         is_wide = bool(types & {"int16", "uint16"})
         self.domain = CONTRIB_DOMAIN if is_wide and default_opset(model) < WIDE_TYPES_OPSET else ""
         self.sources: dict[str, str] = {}
+        self.integer_nodes: set[str] = set()
         self.initializers: list[onnx.TensorProto] = []
         self.constants: list[onnx.NodeProto] = []
         self.parameters: dict[str, list[str]] = {}
@@ -92,12 +96,12 @@ class _Writer:
         for node in placement.joined:
             if node.op_type in COMPUTING_OP_TYPES:
                 self._write_operands(node)
-        integer_nodes = {w.node.name for w in placement.weighted} | {
+        self.integer_nodes = {w.node.name for w in placement.weighted} | {
             n.name for n in placement.joined
         }
         nodes = [*self.constants]
         for name in [name for name in self.sources if name in self.view.inputs]:
-            nodes += self._round_input(name, integer_nodes)
+            nodes += self._round_for_integers(name)
         nodes += self._round_outputs(placement)
         self._replace(nodes)
 
@@ -165,11 +169,11 @@ class _Writer:
     def _values(self, name: str) -> Floats:
         return np.asarray(numpy_helper.to_array(self.view.initializers[name]), np.float32)
 
-    def _round_input(self, name: str, readers: set[str]) -> list[onnx.NodeProto]:
-        """Round a graph input for the nodes that compute on integers; others keep the floats."""
+    def _round_for_integers(self, name: str) -> list[onnx.NodeProto]:
+        """Round an activation for the nodes that compute on integers; others keep the floats."""
         rounded = self.names.name(f"{name}/dequantized")
         for node in self.view.readers[name]:
-            if node.name in readers:
+            if node.name in self.integer_nodes:
                 for index, read in enumerate(node.input):
                     if read == name:
                         node.input[index] = rounded
@@ -186,7 +190,9 @@ class _Writer:
             for index, name in enumerate(node.output):
                 outlet = outlets.get(name, name)
                 node.output[index] = outlet
-                if outlet in self.sources:
+                if outlet in self.sources and node.name not in self.integer_nodes:
+                    pairs += self._round_for_integers(outlet)
+                elif outlet in self.sources:
                     node.output[index] = self.names.name(f"{outlet}/float")
                     pairs += self._pair(node.output[index], outlet, outlet)
             yield node

@@ -25,7 +25,9 @@ def images(count=16):
 
 
 def compress(model, tmp_path, feeds, **options):
-    return StaticQuantization(**options).apply(model, pass_context(tmp_path, feeds))
+    """Integers wherever they are possible, on any processor."""
+    fixed = {"fallback": "off", "reduce_range": True, **options}
+    return StaticQuantization(**fixed).apply(model, pass_context(tmp_path, feeds))
 
 
 def initializer(model, name):
@@ -45,7 +47,7 @@ def test_convnet_runs_in_integers_from_end_to_end(tmp_path):
 def test_every_node_is_changed_or_skipped_with_a_reason(tmp_path):
     result = compress(small_convnet(), tmp_path, images(), nodes_to_exclude=["gemm"])
 
-    assert result.changed_nodes == ["conv", "relu"]
+    assert result.changed_nodes == ["conv", "relu", "gemm"]
     assert {skip.node: skip.reason for skip in result.skipped} == {
         "gemm": "nodes_to_exclude names it",
         "flatten": "it neither follows nor feeds integer nodes",
@@ -231,12 +233,12 @@ def test_subgraphs_read_the_rounded_values(tmp_path):
     assert sqnr_db(first_answers(model, feeds), first_answers(result.model, feeds)) > 30
 
 
-def test_lstm_stays_float_and_the_result_loads(tmp_path):
+def test_lstm_computes_in_float_with_stored_weights(tmp_path):
     feeds = [{"x": uniform(12, 1, 8)}]
 
     result = compress(recurrent(), tmp_path, feeds)
 
-    assert result.changed_nodes == ["matmul"]
+    assert result.changed_nodes == ["matmul", "lstm"]
     assert np.isfinite(answers(result.model, feeds[0])[0]).all()
 
 
@@ -296,3 +298,79 @@ def test_a_product_of_rows_and_its_bias_run_as_one_integer_node(tmp_path):
     assert result.changed_nodes == ["matmul", "add"]
     assert optimized_op_types(result.model, tmp_path) == ["QuantizeLinear", "QGemm"]
     assert sqnr_db(answers(model, feeds)[0], answers(result.model, feeds)[0]) > 30
+
+
+def wide_product(fragile):
+    """Two products of 256 by 256; the second multiplies one large value with tiny weights."""
+    second = uniform(256, 256, seed=3) / 16
+    if fragile:
+        second[0] = 1e-4
+    bias = np.zeros(256, np.float32)
+    bias[0] = 1e4 if fragile else 0.0
+    return model_of(
+        [
+            helper.make_node("MatMul", ["x", "w"], ["first"], name="first"),
+            helper.make_node("Add", ["first", "b"], ["sum"], name="sum"),
+            helper.make_node("MatMul", ["sum", "v"], ["y"], name="second"),
+        ],
+        [float_value("x", ["rows", "columns", 256])],
+        [float_value("y", ["rows", "columns", 256])],
+        {"w": uniform(256, 256) / 16, "v": second, "b": bias},
+    )
+
+
+def automatic(model, tmp_path, count=4, **options):
+    feeds = [{"x": uniform(1, 512, 256, seed=seed)} for seed in range(count)]
+    result = StaticQuantization(**options).apply(model, pass_context(tmp_path, feeds))
+    return result, sqnr_db(first_answers(model, feeds), first_answers(result.model, feeds))
+
+
+def test_a_fragile_node_stays_in_float_with_its_weight_stored(tmp_path, monkeypatch):
+    monkeypatch.setattr(StaticQuantization, "_is_timed", lambda *_: False)
+    model = wide_product(fragile=True)
+
+    result, drift = automatic(model, tmp_path)
+
+    reasons = {skip.node: skip.reason for skip in result.skipped}
+    assert "first" in result.changed_nodes
+    assert reasons["second"] == "rounding it would move the answers too far"
+    assert drift > 20
+    assert serialized_ratio(model, result.model) > 3.5
+
+
+def serialized_ratio(before, after):
+    return before.ByteSize() / after.ByteSize()
+
+
+def test_sturdy_nodes_all_compute_in_integers(tmp_path, monkeypatch):
+    monkeypatch.setattr(StaticQuantization, "_is_timed", lambda *_: False)
+
+    result, drift = automatic(wide_product(fragile=False), tmp_path)
+
+    assert {"first", "second"} <= set(result.changed_nodes)
+    assert drift > 20
+
+
+def test_what_onnxruntime_does_not_fuse_stays_float(tmp_path):
+    model = model_of(
+        [helper.make_node("ConvTranspose", ["x", "w"], ["y"], name="up")],
+        [float_value("x", [1, 32, 5, 5])],
+        [float_value("y", [1, 32, 7, 7])],
+        {"w": uniform(32, 32, 3, 3)},
+    )
+    feeds = [{"x": uniform(1, 32, 5, 5, seed=seed)} for seed in range(2)]
+
+    result = StaticQuantization().apply(model, pass_context(tmp_path, feeds))
+
+    assert [skip.reason for skip in result.skipped] == [
+        "onnxruntime would compute it in float between integers"
+    ]
+    assert optimized_op_types(result.model, tmp_path) == ["ConvTranspose"]
+    assert serialized_ratio(model, result.model) > 3
+
+
+def test_notes_say_what_was_measured(tmp_path):
+    result, _ = automatic(wide_product(fragile=False), tmp_path)
+
+    assert result.notes[0].startswith("all in integers, 2 of 2 nodes with weights are")
+    assert result.notes[-1].startswith("weights stored in 8 bits, computed with in float: ")

@@ -1,0 +1,48 @@
+"""How far a candidate's answers are from those of the float model, in one number."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from worker.engine.errors import CalibrationError
+from worker.engine.outputs import as_array
+from worker.engine.runtime import Session, open_session, run
+from worker.engine.samples import Array, Feeds
+
+Answers = list[npt.NDArray[np.float32]]
+
+
+class AnswerErrors:
+    """Float answers of a few samples, to measure others against."""
+
+    def __init__(self, model: onnx.ModelProto, samples: Sequence[Feeds]) -> None:
+        self.samples = samples
+        session = open_session(model, failure=CalibrationError)
+        self.expected = [_answers(session, feeds) for feeds in samples]
+
+    def of_model(self, model: onnx.ModelProto) -> float:
+        """Return the error of a model with the same inputs and outputs."""
+        return self.of_session(open_session(model, failure=CalibrationError), {})
+
+    def of_session(self, session: Session, more_feeds: Mapping[str, Array]) -> float:
+        """Return the largest Σ(a - b)² / Σa² of an output over the samples.
+
+        An output of another shape counts as all wrong; those that are no floats are left out.
+        """
+        signal = np.zeros(len(self.expected[0]))
+        noise = np.zeros_like(signal)
+        for feeds, expected in zip(self.samples, self.expected, strict=True):
+            actual = _answers(session, {**feeds, **more_feeds})
+            for index, (a, b) in enumerate(zip(expected, actual, strict=True)):
+                difference = a - b if a.shape == b.shape else a
+                signal[index] += np.square(a, dtype=np.float64).sum()
+                noise[index] += np.square(difference, dtype=np.float64).sum()
+        finite = np.nan_to_num(noise[signal > 0] / signal[signal > 0], nan=1.0, posinf=1.0)
+        return float(finite.max(initial=0.0))
+
+
+def _answers(session: Session, feeds: Feeds) -> Answers:
+    answers = [as_array(each) for each in run(session, feeds, failure=CalibrationError)]
+    return [each.astype(np.float32) for each in answers if each.dtype.kind == "f"]
