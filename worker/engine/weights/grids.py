@@ -140,11 +140,28 @@ def per_channel_grid(array: FloatArray) -> Grid:
         if best is not None and not is_cheap and best[0] <= 10 * SAFE_ERROR:
             break
         grid = round_to_grid(array, layout, 8, scales_of(array, layout, 8))
-        error = relative_error(array, grid)
+        error = _mean_slice_error(array, grid)
         if best is None or error < best[0]:
             best = (error, grid)
     assert best is not None  # noqa: S101 - per_channel_layouts always offers the whole tensor
     return best[1]
+
+
+def _mean_slice_error(weight: FloatArray, grid: Grid) -> float:
+    """Return the mean relative error of the slices along an axis, for the axis where it is worst.
+
+    A channel of small values counts as much as another: the layers behind it may scale it up.
+    """
+    error = np.square(weight - grid.decode(), dtype=np.float64)
+    power = np.square(weight, dtype=np.float64)
+    worst = relative_error(weight, grid)
+    for axis in range(weight.ndim):
+        others = tuple(i for i in range(weight.ndim) if i != axis)
+        if weight.shape[axis] > 1 and prod(weight.shape) > weight.shape[axis]:
+            powers = power.sum(axis=others)
+            errors = error.sum(axis=others)[powers > 0] / powers[powers > 0]
+            worst = max(worst, float(errors.mean())) if errors.size else worst
+    return worst
 
 
 def _representable(scale: FloatArray) -> FloatArray:
