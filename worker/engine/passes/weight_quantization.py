@@ -136,7 +136,7 @@ class WeightQuantization(Pass):
 
     def _choose(self, weight: Weight, layer: MultipliedLayer | None) -> Choice:
         array = numpy_helper.to_array(weight.tensor).astype(np.float32)
-        fallback = per_channel_grid(array)
+        fallback = per_channel_grid(array, weight.channel_axes)
         grid = fallback if self.bits == 8 else self._block_grid(weight, array, layer)
         if grid.values.size == 0 or _bits(grid) >= _bits(fallback):
             grid = fallback
@@ -151,7 +151,7 @@ class WeightQuantization(Pass):
         ) or (layer is not None and layer.is_contracted_first)
         layout = block_layout(array.shape, contraction_first, self.block_size)
         if layout is None:
-            return per_channel_grid(array)
+            return per_channel_grid(array, weight.channel_axes)
         scale = scales_of(array, layout, self.bits)
         if layer is None or not layer.moments.any():
             return round_to_grid(array, layout, self.bits, scale)

@@ -36,6 +36,21 @@ class Weight:
         """The number of values."""
         return prod(self.tensor.dims)
 
+    @property
+    def channel_axes(self) -> tuple[int, ...] | None:
+        """The axes of the output channels, or of an embedding's rows, for the first reader."""
+        if not self.uses:
+            return None
+        node, index = self.uses[0].node, self.uses[0].input_index
+        if node.op_type in {"LSTM", "GRU", "RNN"}:
+            return (0, 1)
+        if node.op_type == "MatMul":
+            return (len(self.tensor.dims) - 1 if index == 1 else len(self.tensor.dims) - 2,)
+        if node.op_type == "Gemm":
+            is_transposed = any(a.name == "transB" and a.i for a in node.attribute)
+            return (0,) if is_transposed or index == 0 else (1,)
+        return {"Conv": (0,), "ConvTranspose": (1,), "Gather": (0,)}.get(node.op_type)
+
     def is_in_main_graph(self, model: onnx.ModelProto) -> bool:
         """Return whether the owner is the model's own graph, not a subgraph."""
         return self.graph is model.graph

@@ -13,8 +13,6 @@ Scales = npt.NDArray[np.float16] | FloatArray
 HALF_NORMAL_MINIMUM = 2.0**-14
 HALF_MAXIMUM = 65504.0
 NEGLIGIBLE_SCALE = 2.0**-126
-SAFE_ERROR = 10**-4.0
-LARGEST_SCALE_SHARE = 1.06
 
 
 @dataclass(frozen=True)
@@ -131,37 +129,19 @@ def relative_error(weight: FloatArray, grid: Grid) -> float:
     return float(np.square(weight - grid.decode(), dtype=np.float64).sum()) / power
 
 
-def per_channel_grid(array: FloatArray) -> Grid:
-    """Return the cheapest 8-bit grid whose error is safe, else the one with the least error."""
-    best: tuple[float, Grid] | None = None
-    layouts = sorted(per_channel_layouts(array.shape), key=lambda layout: layout.bits_per_value(8))
-    for layout in layouts:
-        is_cheap = layout.bits_per_value(8) <= 8 * LARGEST_SCALE_SHARE
-        if best is not None and not is_cheap and best[0] <= 10 * SAFE_ERROR:
-            break
-        grid = round_to_grid(array, layout, 8, scales_of(array, layout, 8))
-        error = _mean_slice_error(array, grid)
-        if best is None or error < best[0]:
-            best = (error, grid)
-    assert best is not None  # noqa: S101 - per_channel_layouts always offers the whole tensor
-    return best[1]
+def per_channel_grid(array: FloatArray, channel_axes: tuple[int, ...] | None) -> Grid:
+    """Return an 8-bit grid with a scale for each output channel; one in all for a vector.
 
-
-def _mean_slice_error(weight: FloatArray, grid: Grid) -> float:
-    """Return the mean relative error of the slices along an axis, for the axis where it is worst.
-
-    A channel of small values counts as much as another: the layers behind it may scale it up.
+    Every channel counts, however small its values, since what follows may scale it up. Where the
+    channel's axes are not known, the axis with the least error is taken.
     """
-    error = np.square(weight - grid.decode(), dtype=np.float64)
-    power = np.square(weight, dtype=np.float64)
-    worst = relative_error(weight, grid)
-    for axis in range(weight.ndim):
-        others = tuple(i for i in range(weight.ndim) if i != axis)
-        if weight.shape[axis] > 1 and prod(weight.shape) > weight.shape[axis]:
-            powers = power.sum(axis=others)
-            errors = error.sum(axis=others)[powers > 0] / powers[powers > 0]
-            worst = max(worst, float(errors.mean())) if errors.size else worst
-    return worst
+    if channel_axes is not None and len(channel_axes) < array.ndim:
+        reduced = tuple(i for i in range(array.ndim) if i not in channel_axes)
+        layouts = [Layout(array.shape, reduced)]
+    else:
+        layouts = per_channel_layouts(array.shape)
+    grids = [round_to_grid(array, each, 8, scales_of(array, each, 8)) for each in layouts]
+    return min(grids, key=lambda grid: relative_error(array, grid))
 
 
 def _representable(scale: FloatArray) -> FloatArray:
@@ -176,8 +156,8 @@ def _fits_half(scale: FloatArray) -> bool:
 
 
 def _shrink_factors(bits: int) -> npt.NDArray[np.float64]:
-    """Return what to try of the largest value: few bits gain more from clipping it."""
-    return np.array([0.98, 0.95]) if bits >= 8 else np.linspace(1.15, 0.6, 23)
+    """Return what to try of the largest value: only few bits gain from clipping it."""
+    return np.array([]) if bits >= 8 else np.linspace(1.15, 0.6, 23)
 
 
 def _nearest(stored: FloatArray, scale: npt.NDArray[np.floating], bits: int) -> FloatArray:

@@ -38,6 +38,6 @@ def store_remaining(model: onnx.ModelProto, names: Collection[str]) -> list[str]
     storage = FoldedStorage(model, NameGiver(taken_names(model)))
     for weight in found:
         values = numpy_helper.to_array(weight.tensor).astype(np.float32)
-        storage.store(weight, per_channel_grid(values))
+        storage.store(weight, per_channel_grid(values, weight.channel_axes))
     storage.finish()
     return list(dict.fromkeys(u.node.name or u.node.output[0] for w in found for u in w.uses))
