@@ -72,6 +72,7 @@ def _limits(context: ServiceContext, upload: Upload) -> Limits:
     seconds = context.settings.operation_time_limit_seconds
     return Limits(
         wall_seconds=2 * seconds,
+        wall_setting="OPERATION_TIME_LIMIT",
         operation_seconds=seconds,
         memory_bytes=context.settings.memory_limit_bytes(upload.size_bytes),
         file_bytes=context.settings.max_unpacked_bytes,

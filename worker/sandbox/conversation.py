@@ -76,7 +76,7 @@ class Conversation:
         if ending == signal.SIGALRM:
             return self._out_of_time("OPERATION_TIME_LIMIT", self._limits.operation_seconds)
         if ending == signal.SIGXCPU:
-            return self._out_of_time("JOB_TIME_LIMIT", self._limits.wall_seconds)
+            return self._out_of_time(self._limits.wall_setting, self._limits.wall_seconds)
         if any(word in self._tail for word in MEMORY_WORDS):
             return self.out_of_memory()
         if ending == signal.SIGKILL:
@@ -128,7 +128,7 @@ class Conversation:
         if self._should_stop is not None and self._should_stop():
             raise StoppedError
         if time.monotonic() > self._deadline:
-            raise self._out_of_time("JOB_TIME_LIMIT", self._limits.wall_seconds)
+            raise self._out_of_time(self._limits.wall_setting, self._limits.wall_seconds)
         if self._limits.uses_cuda and resident_bytes(self._child.pid) > self._limits.memory_bytes:
             raise self.out_of_memory()
 

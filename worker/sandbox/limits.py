@@ -22,6 +22,8 @@ class Limits:
     """
 
     wall_seconds: float = 60
+    wall_setting: str = "JOB_TIME_LIMIT"
+    """What an operator raises where the wall time is too short."""
     operation_seconds: float = 60
     """One check, session load or run of a model."""
     memory_bytes: int = 4 * GIB

@@ -76,6 +76,13 @@ def test_keeps_an_unexpected_error_to_the_log(ask, capsys):
     assert "a secret detail" in capsys.readouterr().out
 
 
+def test_names_the_setting_that_the_wall_time_comes_from(ask):
+    limits = replace(LIMITS, wall_seconds=0.5, wall_setting="UPLOAD_TIME_LIMIT")
+
+    with pytest.raises(ChildFailedError, match="raise ONNXPRESS_UPLOAD_TIME_LIMIT_SECONDS"):
+        ask("hang", limits)
+
+
 def test_ends_a_hang_at_the_wall_limit(ask):
     with pytest.raises(ChildFailedError, match="JOB_TIME_LIMIT_SECONDS") as caught:
         ask("hang", replace(LIMITS, wall_seconds=1.5))
