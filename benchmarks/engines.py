@@ -24,7 +24,7 @@ def main() -> None:
     bench = Bench(
         arguments.models, arguments.results or arguments.models / "results", arguments.limit_seconds
     )
-    models = arguments.only or list(TASK_OF_MODEL)
+    models = [m for m in arguments.only or TASK_OF_MODEL if is_there(arguments.models, m)]
     methods = chosen_methods(arguments)
     scores = {model: bench.scores(model) for model in models}
     if arguments.report:
@@ -69,6 +69,14 @@ def chosen_methods(arguments: argparse.Namespace) -> list[Method]:
     ]
     wanted = arguments.method or [""]
     return [method for method in methods if any(part in method.name for part in wanted)]
+
+
+def is_there(folder: Path, model: str) -> bool:
+    """Return whether a model has been fetched; say so where it has not."""
+    found = (folder / f"{model}.onnx").exists()
+    if not found:
+        sys.stderr.write(f"{model} is not in {folder}: python -m benchmarks.models {folder}\n")
+    return found
 
 
 def run(bench: Bench, model: str, method: Method) -> Result:

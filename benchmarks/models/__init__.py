@@ -1,0 +1,1 @@
+"""The trained models and labelled data that the benchmark runs on."""
