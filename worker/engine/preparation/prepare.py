@@ -22,6 +22,7 @@ from worker.engine.preparation.opsets import (
     raise_opset,
 )
 from worker.engine.preparation.records import mend_output_shapes, strip_records
+from worker.engine.preparation.scalings import join_scalings
 from worker.engine.preparation.structure import (
     inline_functions,
     lift_constants,
@@ -52,6 +53,7 @@ REWRITES = [
     Rewrite("nodes that only rearrange constants computed", fold_constants),
     Rewrite("steps of HardSigmoid and HardSwish joined", join_hard_sigmoids),
     Rewrite("BatchNormalization, Mul and Add nodes folded into weights", fold_affine),
+    Rewrite("scalings between convolutions joined", join_scalings),
     Rewrite("duplicate initializers merged", merge_duplicates),
     Rewrite("unused nodes and initializers removed", remove_unused),
 ]
