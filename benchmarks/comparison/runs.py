@@ -48,7 +48,7 @@ class Bench:
         """Return the original's scores, and make its samples where they are missing."""
         path = self._results / f"{model}.fp32.json"
         if not path.exists():
-            network = Network(self._original(model))
+            network = Network(self.original(model))
             self._make_samples(model, network)
             path.write_text(json.dumps(TASK_OF_MODEL[model].score(network, self._models)))
         scores: Scores = json.loads(path.read_text())
@@ -64,7 +64,7 @@ class Bench:
         found, fingerprint = self.find(model, method), method.fingerprint()
         if found is not None and found.fingerprint == fingerprint:
             return found
-        original = self._original(model)
+        original = self.original(model)
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "compressed.onnx"
             receipt = self._compress(model, method, output)
@@ -79,10 +79,10 @@ class Bench:
         workdir = output.parent / "work"
         workdir.mkdir()
         order = {
-            "model": str(self._original(model)),
+            "model": str(self.original(model)),
             "output": str(output),
             "workdir": str(workdir),
-            "samples": str(self._samples(model, "calibration")) if method.needs_samples else None,
+            "samples": str(self.samples(model, "calibration")) if method.needs_samples else None,
             "options": method.options,
         }
         order_path = output.parent / "order.json"
@@ -92,16 +92,18 @@ class Bench:
         return Receipt(**answer) if "outcome" in answer else Receipt("error", **answer)
 
     def _measure(self, model: str, output: Path) -> Measured:
-        paths = (self._original(model), output, self._samples(model, "held_out"), self._models)
+        paths = (self.original(model), output, self.samples(model, "held_out"), self._models)
         module = "benchmarks.comparison.measuring"
         command = [sys.executable, "-m", module, model, *map(str, paths)]
         answer = _last_line_of(command, self._limit_seconds)
         return Measured(**answer) if "loads" in answer else Measured(message=answer["message"])
 
-    def _original(self, model: str) -> Path:
+    def original(self, model: str) -> Path:
+        """Return the file of a model as it came."""
         return (self._models / f"{model}.onnx").absolute()
 
-    def _samples(self, model: str, part: str) -> Path:
+    def samples(self, model: str, part: str) -> Path:
+        """Return the file of the calibration or held-out samples, which `scores` makes."""
         path = find_feeds(self._results / "samples", f"{model}.{part}")
         if path is None:
             raise FileNotFoundError(f"no {part} samples of {model}; remove {model}.fp32.json")
