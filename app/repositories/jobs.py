@@ -171,7 +171,7 @@ def finish(
     Add the artifacts in the same transaction, and only when this returns True.
     """
     values = _ending(database_now(session), "succeeded", retention)
-    values |= {"verdict": verdict, "metrics": metrics, "progress": 1.0}
+    values |= {"verdict": verdict, "metrics": metrics, "stage": None, "progress": 1.0}
     return _move(session, values, *_held(job_id, token, "running")) is not None
 
 
