@@ -185,7 +185,7 @@ def test_compresses_a_real_model_and_proves_it(client, tmp_path):
 
 def test_a_job_that_cannot_work_says_why_and_can_be_retried(client, slow_model):
     model = client.upload_model(slow_model)
-    spec = {"passes": [{"method": "static_quantization", "nodes_to_exclude": ["*"]}]}
+    spec = {"passes": [{"method": "weight_quantization", "minimum_values": 1_000_000_000}]}
     failed = client.wait(client.submit(model.id, spec).id, 60)
 
     retried = client.wait(client.retry(failed.id).id, 60)

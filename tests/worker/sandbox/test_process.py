@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.worker.sandbox.behaviours import Behave
 from tests.worker.sandbox.conftest import BEHAVE, LIMITS
@@ -67,13 +68,15 @@ def test_raises_the_engine_s_error_with_its_class_code_and_message(ask, behaviou
     assert caught.value.code == "empty_model"
 
 
-def test_keeps_an_unexpected_error_to_the_log(ask, capsys):
-    with pytest.raises(ChildFailedError) as caught:
+def test_keeps_an_unexpected_error_to_the_log(ask):
+    with capture_logs() as logs, pytest.raises(ChildFailedError) as caught:
         ask("blunder")
 
     assert caught.value.code == "internal_error"
     assert "secret" not in str(caught.value)
-    assert "a secret detail" in capsys.readouterr().out
+    details = [log["details"] for log in logs if log["event"] == "sandbox.internal_error"]
+    assert len(details) == 1
+    assert "a secret detail" in details[0]
 
 
 def test_names_the_setting_that_the_wall_time_comes_from(ask):

@@ -12,6 +12,8 @@ Scales = npt.NDArray[np.float16] | FloatArray
 
 HALF_NORMAL_MINIMUM = 2.0**-14
 HALF_MAXIMUM = 65504.0
+LOST_SLICE = 0.05
+"""Relative error of a slice of a weight from which on it says little."""
 NEGLIGIBLE_SCALE = 2.0**-126
 
 
@@ -132,16 +134,37 @@ def relative_error(weight: FloatArray, grid: Grid) -> float:
 def per_channel_grid(array: FloatArray, channel_axes: tuple[int, ...] | None) -> Grid:
     """Return an 8-bit grid with a scale for each output channel; one in all for a vector.
 
-    Every channel counts, however small its values, since what follows may scale it up. Where the
-    channel's axes are not known, the axis with the least error is taken.
+    Every slice of the weight counts, however small its values, since what comes before or after
+    may scale it up. Where an output channel's scale would lose the slice of an input, the layout
+    whose worst slice errs least is taken; where the channel's axes are not known, the one that
+    errs least.
     """
     if channel_axes is not None and len(channel_axes) < array.ndim:
         reduced = tuple(i for i in range(array.ndim) if i not in channel_axes)
-        layouts = [Layout(array.shape, reduced)]
-    else:
-        layouts = per_channel_layouts(array.shape)
-    grids = [round_to_grid(array, each, 8, scales_of(array, each, 8)) for each in layouts]
-    return min(grids, key=lambda grid: relative_error(array, grid))
+        grid = _grid(array, Layout(array.shape, reduced))
+        if _worst_slice_error(array, grid) <= LOST_SLICE:
+            return grid
+        others = [_grid(array, each) for each in per_channel_layouts(array.shape)]
+        return min([grid, *others], key=lambda each: _worst_slice_error(array, each))
+    grids = [_grid(array, each) for each in per_channel_layouts(array.shape)]
+    return min(grids, key=lambda each: relative_error(array, each))
+
+
+def _grid(array: FloatArray, layout: Layout) -> Grid:
+    return round_to_grid(array, layout, 8, scales_of(array, layout, 8))
+
+
+def _worst_slice_error(array: FloatArray, grid: Grid) -> float:
+    """Return the largest relative error of any slice, across any axis, that is not all zeros."""
+    errors = np.square(array - grid.decode())
+    powers = np.square(array)
+    worst = 0.0
+    for axis in range(array.ndim):
+        others = tuple(i for i in range(array.ndim) if i != axis)
+        power, error = powers.sum(axis=others), errors.sum(axis=others)
+        ratios = np.divide(error, power, out=np.zeros_like(error), where=power > 0)
+        worst = max(worst, float(ratios.max(initial=0.0)))
+    return worst
 
 
 def _representable(scale: FloatArray) -> FloatArray:

@@ -4,6 +4,7 @@ import pytest
 from worker.engine.weights.grids import (
     Layout,
     block_layout,
+    per_channel_grid,
     per_channel_layouts,
     relative_error,
     round_to_grid,
@@ -80,3 +81,13 @@ def test_every_axis_is_a_candidate_channel_and_lstm_rows_too():
     shapes = {layout.scale_shape for layout in per_channel_layouts((2, 8, 4))}
 
     assert shapes == {(), (2, 1, 1), (1, 8, 1), (1, 1, 4), (2, 8, 1)}
+
+
+def test_an_input_with_tiny_weights_keeps_them():
+    """MatMul's (K, N): beside rows of 1, a scale for each column would round a row of 1e-3 to 0."""
+    weight = np.ones((4, 8), np.float32)
+    weight[0] = 1e-3
+
+    grid = per_channel_grid(weight, (1,))
+
+    assert np.allclose(grid.decode(), weight, rtol=0.01)
