@@ -26,7 +26,8 @@ def headline_figures(report: JsonObject, duration_seconds: float) -> JsonObject:
     """
     before, after = report["before"], report["after"]
     latency, scores, fidelity = report["latency"], report["accuracy"], report["fidelity"]
-    decibels = [it["sqnr_db"] for it in fidelity if it["sqnr_db"] is not None]
+    parts = [part for output in fidelity for part in (output, *output.get("groups", []))]
+    decibels = [part["sqnr_db"] for part in parts if part["sqnr_db"] is not None]
     return {
         "size_bytes_before": before["size_bytes"],
         "size_bytes_after": after["size_bytes"],

@@ -12,8 +12,8 @@ KNOWN_ENTRIES = ("location", "offset", "length", "checksum", "prepacked")
 """What keys in `TensorProto.external_data` begin with; onnxruntime knows the last one."""
 
 
-def read_external_data(model: onnx.ModelProto, folder: Path | None) -> int:
-    """Put the external weights into the model; return the size of the files they came from.
+def read_external_data(model: onnx.ModelProto, folder: Path | None) -> list[Path]:
+    """Put the external weights into the model; return the files they came from.
 
     `folder` holds what was uploaded together with the model; None where that was the model alone.
     onnxruntime's own check lets a hard link out of the folder, so nothing is left to it.
@@ -49,7 +49,7 @@ def read_external_data(model: onnx.ModelProto, folder: Path | None) -> int:
             tensor.raw_data = file.read(length)
         tensor.ClearField("external_data")
         tensor.ClearField("data_location")
-    return sum(sizes.values())
+    return sorted(sizes)
 
 
 def _uploaded_file(location: str, folder: Path) -> Path:

@@ -1,28 +1,18 @@
 """How far a compressed model's outputs move from the original's, sample by sample."""
 
 from dataclasses import dataclass, field
-from math import log10, sqrt
+from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
 
+from worker.engine.channel_groups import ChannelSums
+from worker.engine.decibels import signal_to_noise_db
 from worker.engine.outputs import as_array
 from worker.engine.report import OutputFidelity
 from worker.engine.samples import Array, DataOrigin
 
-FLOOR_DB = -200.0
-"""Stands for minus infinity: an error where the original answers nothing but zeros."""
-
 Floats = npt.NDArray[np.float64]
-
-
-def signal_to_noise_db(signal: float, noise: float) -> float | None:
-    """Return 10 log10(signal / noise) of two energies; None where there is no noise."""
-    if noise == 0:
-        return None
-    if signal == 0:
-        return FLOOR_DB
-    return max(FLOOR_DB, 10 * log10(signal / noise))
 
 
 @dataclass
@@ -43,16 +33,20 @@ class OutputComparison:
     product: float = 0.0
     energy: float = 0.0
     max_abs_error: float = 0.0
+    peak: float = 0.0
     non_finite: int = 0
     shape_mismatches: int = 0
     decisions: int = 0
     same_decisions: int = 0
     worst: tuple[float, int] = field(default=(float("inf"), 0))
+    channels: ChannelSums = field(default_factory=ChannelSums)
 
     def add(self, reference: object, answer: object) -> None:
         """Take in one sample's outputs of the original and of the compressed model."""
         expected, actual = as_array(reference), as_array(answer)
         self._count_decisions(expected, actual)
+        if expected.dtype.kind == "f":
+            self.channels.add(expected, actual)
         if expected.shape != actual.shape:
             self.shape_mismatches += 1
             expected, actual = _padded(expected, actual)
@@ -83,9 +77,12 @@ class OutputComparison:
             worst_sample=worst_sample,
             cosine=self._cosine(),
             max_abs_error=self.max_abs_error,
+            rms_error=sqrt(self.noise / self.values) if self.values else 0.0,
+            peak=self.peak,
             argmax_agreement=self.same_decisions / self.decisions if self.decisions else None,
             non_finite=self.non_finite,
             shape_mismatches=self.shape_mismatches,
+            groups=self.channels.groups(),
         )
 
     def _add_discrete(self, expected: Array, actual: Array) -> None:
@@ -102,11 +99,13 @@ class OutputComparison:
         expected, actual = expected[both], actual[both]
         error = np.abs(expected - actual)
         signal, noise = float(np.sum(expected**2)), float(np.sum(error**2))
+        self.values += expected.size
         self.signal += signal
         self.noise += noise
         self.product += float(np.sum(expected * actual))
         self.energy += float(np.sum(actual**2))
         self.max_abs_error = max(self.max_abs_error, float(np.max(error, initial=0.0)))
+        self.peak = max(self.peak, float(np.max(np.abs(expected), initial=0.0)))
         sqnr = signal_to_noise_db(signal, noise)
         if sqnr is not None:
             self._note_worst(sqnr)

@@ -46,10 +46,14 @@ class Measurements:
 
 
 def sqnr_of(output: OutputFidelity) -> float | None:
-    """Return an output's SQNR, a finite number also for equal answers; None where it has none."""
+    """Return the SQNR of an output's worst part, a number also for equal answers.
+
+    None where it has none.
+    """
     if output.agreement is not None:
         return None
-    return EQUAL_DB if output.sqnr_db is None else output.sqnr_db
+    parts = [output.sqnr_db, *(group.sqnr_db for group in output.groups)]
+    return min(EQUAL_DB if part is None else part for part in parts)
 
 
 def judge(gates: Gates, measured: Measurements, warnings: list[str]) -> Verdict:

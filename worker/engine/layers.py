@@ -7,8 +7,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from worker.engine.decibels import signal_to_noise_db
 from worker.engine.errors import EngineError
-from worker.engine.fidelity import Floats, signal_to_noise_db
+from worker.engine.fidelity import Floats
 from worker.engine.graphs import walk_graphs
 from worker.engine.report import LayerError
 from worker.engine.runtime import open_session, run

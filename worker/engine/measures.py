@@ -3,7 +3,7 @@
 import resource
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ DEFLATE_LEVEL = 6
 ZSTD_LEVEL = 9
 
 
-def measure(model: onnx.ModelProto, files: list[Path], feeds: Feeds | None) -> ModelMeasures:
+def measure(model: onnx.ModelProto, files: Sequence[Path], feeds: Feeds | None) -> ModelMeasures:
     """Return a model's measures; `files` are the model and its external data, `feeds` one run's."""
     deflate = zlib.compressobj(DEFLATE_LEVEL)
     zstd = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
@@ -65,7 +65,7 @@ def peak_memory_bytes() -> int:
         return peak if sys.platform == "darwin" else peak * 1024  # macOS counts in bytes
 
 
-def _chunks(files: list[Path]) -> Iterator[bytes]:
+def _chunks(files: Sequence[Path]) -> Iterator[bytes]:
     for path in files:
         with path.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):

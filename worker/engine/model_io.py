@@ -49,8 +49,13 @@ class LoadedModel:
     """The `.onnx` file, its external data beside it."""
     sha256: str
     """Of the file or archive that was uploaded."""
-    size_bytes: int
-    """Of the model and its external data, unpacked."""
+    files: tuple[Path, ...]
+    """The model and the external data it refers to, unpacked; not what else was in the archive."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files."""
+        return sum(path.stat().st_size for path in self.files)
 
 
 def load(upload: Path, workdir: Path, limits: UnpackLimits | None = None) -> LoadedModel:
@@ -76,9 +81,9 @@ def load(upload: Path, workdir: Path, limits: UnpackLimits | None = None) -> Loa
         _check_versions(model)
         _check_tensor_types(model)
         expanded_node_count(model)
-        external_bytes = read_external_data(model, folder)
+        data_files = read_external_data(model, folder)
     _check(path)
-    return LoadedModel(model, path, sha256, path.stat().st_size + external_bytes)
+    return LoadedModel(model, path, sha256, (path, *data_files))
 
 
 def save(model: onnx.ModelProto, folder: Path) -> Path:

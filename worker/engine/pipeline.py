@@ -3,9 +3,11 @@
 import shutil
 import time
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from worker.engine.accuracy import Scorer
+from worker.engine.blame import describe_blame
 from worker.engine.datasets.job_samples import JobSamples, choose_samples
 from worker.engine.datasets.splitting import first
 from worker.engine.errors import EngineError
@@ -23,9 +25,10 @@ from worker.engine.preparation.prepare import Prepared, prepare
 from worker.engine.progress import Progress
 from worker.engine.report import Latency, LayerError, ModelMeasures, Report
 from worker.engine.requests import CompressedModel, CompressModel, ModelInfo, ReportProgress
+from worker.engine.ruin import faint_warnings, find_ruin, ruin_error, sigmoid_outputs
 from worker.engine.runtime import ExecutionProvider, Session, open_session, provider_in_use
 from worker.engine.timing import LoadedPair
-from worker.engine.verification import open_result, refuse_ruined, verify_file
+from worker.engine.verification import open_result, verify_file
 
 LATENCY_FEEDS = 4
 SLOWER_RATIO = 1.05
@@ -135,8 +138,24 @@ def _compress(
         comparison = compare(
             pair.before, pair.after, original.samples.evaluation, original.scorers, report_progress
         )
-        refuse_ruined(comparison.fidelity, spec.evaluation.ruin_below_sqnr_db)
-    return Result(artifact, loaded, pair, outcome, comparison)
+        result = Result(artifact, loaded, pair, outcome, comparison)
+        _refuse_ruin(request, original, result, folder / "blame")
+    return result
+
+
+def _refuse_ruin(request: CompressModel, original: Original, result: Result, folder: Path) -> None:
+    """Refuse a result with a ruined output, naming the nodes that lost it; warn of faint ones."""
+    limit_db = request.spec.evaluation.ruin_below_sqnr_db
+    fidelity = result.comparison.fidelity
+    if limit_db is None:
+        return
+    sigmoids = sigmoid_outputs(original.loaded.model)
+    ruins = find_ruin(fidelity, limit_db, sigmoids)
+    if ruins:
+        sample = next(islice(original.samples.evaluation, ruins[0].sample, None))
+        blame = describe_blame(original.prepared.model, result.loaded.model, sample.feeds, folder)
+        raise ruin_error(ruins, fidelity, limit_db, blame)
+    original.samples.warnings.extend(faint_warnings(fidelity, limit_db, sigmoids))
 
 
 def _measure(
@@ -146,10 +165,8 @@ def _measure(
     options = request.spec.evaluation.latency
     with progress.stage("measuring") as report_progress:
         feeds = [sample.feeds for sample in first(original.samples.evaluation, LATENCY_FEEDS)]
-        before = measure(
-            original.loaded.model, model_files(original.loaded, request.model_path), feeds[0]
-        )
-        after = measure(result.loaded.model, model_files(result.loaded, result.artifact), feeds[0])
+        before = measure(original.loaded.model, original.loaded.files, feeds[0])
+        after = measure(result.loaded.model, result.loaded.files, feeds[0])
         layers = layer_errors(original.prepared.model, result.loaded.model)
         latency: Latency | None = None
         warnings: list[str] = []
@@ -192,13 +209,6 @@ def _report(
             request, original.loaded.sha256, result.artifact, provider_in_use(result.pair.after)
         ),
     )
-
-
-def model_files(loaded: LoadedModel, source: Path) -> list[Path]:
-    """Return a model's file, and where it was unpacked from an archive, those that came with it."""
-    if loaded.path == source:
-        return [loaded.path]
-    return sorted(path for path in loaded.path.parent.rglob("*") if path.is_file())
 
 
 def _regrets(before: ModelMeasures, after: ModelMeasures, latency: Latency | None) -> list[str]:

@@ -27,6 +27,18 @@ class ModelMeasures(ReportPart):
     """Multiply-accumulates of one sample; null where shapes are not known."""
 
 
+class ChannelGroup(ReportPart):
+    """Channels of one output that share a scale, and how far they moved."""
+
+    axis: int
+    channels: str
+    """Indices along the axis, as in `0-3, 5`."""
+    peak: float
+    """The original's largest value."""
+    sqnr_db: float | None
+    """Pooled over all samples; null means equal answers."""
+
+
 class OutputFidelity(ReportPart):
     """How far one graph output moved, compressed against original.
 
@@ -43,6 +55,10 @@ class OutputFidelity(ReportPart):
     worst_sample: int
     cosine: float | None = None
     max_abs_error: float | None = None
+    rms_error: float | None = None
+    """The root of the mean squared error."""
+    peak: float | None = None
+    """The original's largest value."""
     argmax_agreement: float | None = None
     """Share of equal argmax over the last axis; null where the output has no such axis."""
     agreement: float | None = None
@@ -51,6 +67,9 @@ class OutputFidelity(ReportPart):
     """Values that are NaN or infinite in the compressed output only."""
     shape_mismatches: int = 0
     """Samples for which the output changed its shape; missing values count as zeros."""
+    groups: list[ChannelGroup] = []
+    """Where parts of the output lie on scales far apart, such as boxes and scores, each by itself;
+    the whole output's figures then say little about its smaller parts."""
 
 
 class Score(ReportPart):

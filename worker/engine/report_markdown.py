@@ -69,10 +69,23 @@ def _fidelity(report: Report) -> str:
     if not report.fidelity:
         return ""
     first = report.fidelity[0]
-    rows = [_fidelity_row(output) for output in report.fidelity]
+    rows = [row for output in report.fidelity for row in _fidelity_rows(output)]
     head = ["Output", "SQNR, dB", "Worst sample, dB", "Cosine", "Max error", "Same argmax", "Equal"]
     data = "synthetic" if first.data == "synthetic" else "held-out"
     return f"## Fidelity\n\nOn {first.samples} {data} samples.\n\n" + _table(head, rows)
+
+
+def _fidelity_rows(output: OutputFidelity) -> list[list[str]]:
+    """Return an output's row and one for each of its channel groups."""
+    groups = [
+        [
+            f"{_code(output.output)} channels {group.channels}",
+            "equal" if group.sqnr_db is None else _number(group.sqnr_db),
+            *[""] * 5,
+        ]
+        for group in output.groups
+    ]
+    return [_fidelity_row(output), *groups]
 
 
 def _fidelity_row(output: OutputFidelity) -> list[str]:

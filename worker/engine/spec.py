@@ -51,7 +51,7 @@ class Gates(SpecPart):
     max_size_ratio: Annotated[float, Field(gt=0)] | None = None
     """Compressed over original file size."""
     min_sqnr_db: float | None = None
-    """Signal to quantization noise ratio of the worst output, in decibels."""
+    """Signal to quantization noise ratio of the worst output or part of one, in decibels."""
     min_cosine: Annotated[float, Field(ge=-1, le=1)] | None = None
     """Cosine similarity of the worst output."""
     min_argmax_agreement: Fraction | None = None

@@ -1,17 +1,11 @@
-"""Whether a result is fit to be returned: it loads, keeps its interface, and is not ruined."""
+"""Whether a result can be used: its file loads, and has the original's inputs and outputs."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from worker.engine.errors import EngineError, ResourceError, VerificationError
-from worker.engine.gates import sqnr_of
 from worker.engine.model_io import LoadedModel, load
-from worker.engine.report import OutputFidelity
 from worker.engine.requests import UnpackLimits
 from worker.engine.runtime import ExecutionProvider, Session, open_session
-
-NEGLIGIBLE_ERROR = 1e-6
-"""Of an output that the original leaves at zero, where no error is small against the signal."""
 
 
 def verify_file(artifact: Path, workdir: Path) -> LoadedModel:
@@ -57,39 +51,6 @@ def open_result(
                 code="unloadable_result",
             )
     return session
-
-
-def refuse_ruined(fidelity: Sequence[OutputFidelity], ruin_below_sqnr_db: float | None) -> None:
-    """Refuse a result whose answers have little to do with the original's.
-
-    Raises:
-        VerificationError: an output is below the limit, or has new NaN or infinite values
-            (`ruined_result`).
-    """
-    if ruin_below_sqnr_db is None:
-        return
-    reasons = []
-    for output in fidelity:
-        sqnr = sqnr_of(output)
-        if output.non_finite:
-            reasons.append(f'"{output.output}" has {output.non_finite} NaN or infinite values')
-        elif sqnr is not None and sqnr < ruin_below_sqnr_db and _is_comparable(output):
-            reasons.append(f'"{output.output}" keeps {sqnr:.1f} dB SQNR')
-    if reasons:
-        data = "synthetic samples" if fidelity[0].data == "synthetic" else "held-out samples"
-        raise VerificationError(
-            f"the compressed model's answers are ruined on {fidelity[0].samples} {data}:"
-            f" {'; '.join(reasons)} (limit {ruin_below_sqnr_db:g} dB). Try weight_quantization, a"
-            " lower sparsity where weights are pruned, more real samples where ranges are"
-            " calibrated, or nodes_to_exclude; evaluation.ruin_below_sqnr_db: null returns it all"
-            " the same",
-            code="ruined_result",
-        )
-
-
-def _is_comparable(output: OutputFidelity) -> bool:
-    """Return whether the figures are over values that belong together, and the error matters."""
-    return output.shape_mismatches == 0 and (output.max_abs_error or 0) > NEGLIGIBLE_ERROR
 
 
 def _unloadable(error: EngineError) -> VerificationError:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from worker.engine.fidelity import FLOOR_DB, OutputComparison, signal_to_noise_db
+from worker.engine.decibels import FLOOR_DB, signal_to_noise_db
+from worker.engine.fidelity import OutputComparison
 from worker.engine.outputs import as_array
 
 

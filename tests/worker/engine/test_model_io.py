@@ -43,6 +43,19 @@ def test_loads_an_archive_with_external_data(tmp_path, monkeypatch):
     assert found.sha256 == hashlib.sha256(archive.read_bytes()).hexdigest()
 
 
+def test_counts_the_files_that_the_model_refers_to_and_no_others(tmp_path, monkeypatch):
+    monkeypatch.setattr("worker.engine.model_files.MAX_FILE_BYTES", 3000)
+    archive = save(linear(np.arange(1000, dtype=np.float32).reshape(2, 500)), tmp_path / "out")
+    alone = load(archive, tmp_path / "alone").size_bytes
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("readme.txt", "x" * 5000)
+
+    found = load(archive, tmp_path / "work")
+
+    assert [path.name for path in found.files] == ["model.onnx", "model.onnx.data"]
+    assert found.size_bytes == alone
+
+
 @pytest.mark.parametrize(
     ("names", "found"), [(["a.txt"], "none"), (["a.onnx", "b.onnx"], "'b.onnx'")]
 )

@@ -120,7 +120,7 @@ def test_a_missed_gate_is_a_verdict(compress, images):
 
 
 def test_a_ruined_result_is_a_failure_and_leaves_no_artifact(compress, images, tmp_path):
-    with pytest.raises(VerificationError, match="ruined") as failed:
+    with pytest.raises(VerificationError, match="ruined on 4 held-out samples") as failed:
         compress(STATIC, calibration_path=images, evaluation={"ruin_below_sqnr_db": 300.0})
 
     assert failed.value.code == "ruined_result"
