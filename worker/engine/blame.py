@@ -21,6 +21,7 @@ CLEAN_DB = 60.0
 """Above this, values count as equal."""
 LOST_DB = 20.0
 LEAST_LOSS_DB = 3.0
+"""Below 0 dB there is nothing left to lose."""
 NODES_NAMED = 3
 
 
@@ -32,6 +33,11 @@ class Loss:
     op_type: str
     before_db: float
     after_db: float
+
+    @property
+    def decibels(self) -> float:
+        """How much was lost of what was left."""
+        return max(self.before_db, 0.0) - max(self.after_db, 0.0)
 
 
 def describe_blame(
@@ -65,9 +71,10 @@ def worst_losses(model: onnx.ModelProto, fidelity: dict[str, float]) -> list[Los
         before = min((known.get(name, CLEAN_DB) for name in node.input if name), default=CLEAN_DB)
         for name in filter(None, node.output):
             after = known.setdefault(name, before)
-            if after < LOST_DB and before - after >= LEAST_LOSS_DB:
-                losses.append(Loss(node.name or name, node.op_type, before, after))
-    return sorted(losses, key=lambda loss: loss.after_db - loss.before_db)[:NODES_NAMED]
+            loss = Loss(node.name or name, node.op_type, before, after)
+            if after < LOST_DB and loss.decibels >= LEAST_LOSS_DB:
+                losses.append(loss)
+    return sorted(losses, key=lambda loss: -loss.decibels)[:NODES_NAMED]
 
 
 def value_fidelity(

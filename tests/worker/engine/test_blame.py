@@ -48,3 +48,9 @@ def test_a_value_of_unknown_fidelity_has_that_of_its_input():
         ("conv", 60.0, 10.0),
         ("gemm", 10.0, 2.0),
     ]
+
+
+def test_what_is_lost_already_is_not_lost_again():
+    losses = worst_losses(small_convnet(), {"maps": -5.0, "scores": -60.0})
+
+    assert [loss.node for loss in losses] == ["conv"]
