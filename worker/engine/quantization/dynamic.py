@@ -1,6 +1,8 @@
 """Writes integer operators whose activations are rounded by the range of each run."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -22,6 +24,7 @@ from worker.engine.quantization.integers import (
     quantize,
     scale_of_weight,
 )
+from worker.engine.quantization.paired_rounding import paired_rounding
 from worker.engine.quantization.placement import place_weights
 from worker.engine.quantization.weighted_nodes import WeightedNode, output_channels
 
@@ -30,8 +33,45 @@ LSTM_WEIGHTS = (1, 2)
 LSTM_INPUTS = 8
 
 
+@dataclass(frozen=True)
+class WeightOptions:
+    """How weights become integers.
+
+    `reduce_range` is for kernels that add two products in 16 bits, with saturation.
+    """
+
+    weight_type: Literal["int8", "uint8"] = "int8"
+    per_channel: bool = True
+    reduce_range: bool = False
+
+    @property
+    def kind(self) -> IntegerType:
+        """The integers without regard to their neighbours."""
+        return IntegerType(self.weight_type, is_symmetric=True, reduce_range=self.reduce_range)
+
+    def rounded(self, rows: Floats) -> tuple[Integers, Scale]:
+        """Return the integers and scales of a weight (inputs, channels)."""
+        if self.reduce_range and self.weight_type == "int8":
+            integers, scale = paired_rounding(rows, per_channel=self.per_channel)
+            return integers, Scale(scale, np.zeros(scale.shape, np.int8))
+        axis = 1 if self.per_channel else None
+        found = scale_of_weight(rows, axis, self.kind)
+        return quantize(rows, found, axis, self.kind), found
+
+
+def write_dynamic(
+    model: onnx.ModelProto, nodes: Collection[str], options: WeightOptions
+) -> onnx.ModelProto:
+    """Return a copy of the model with these nodes in integers."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    products, lstms, _ = place_dynamic(GraphView(result.graph), nodes)
+    DynamicWriter(result, options).write(products, lstms)
+    return result
+
+
 def place_dynamic(
-    view: GraphView, chosen: set[str]
+    view: GraphView, chosen: Collection[str]
 ) -> tuple[list[WeightedNode], list[onnx.NodeProto], list[Declined]]:
     """Return the products and convolutions, the LSTMs, and the nodes that stay as they are."""
     nodes = [node for node in view.graph.node if node.name in chosen]
@@ -69,12 +109,11 @@ def _lstm_problem(node: onnx.NodeProto, view: GraphView) -> str | None:
 class DynamicWriter:
     """Replaces nodes by integer operators, in one model."""
 
-    def __init__(self, model: onnx.ModelProto, kind: IntegerType, *, per_channel: bool) -> None:
+    def __init__(self, model: onnx.ModelProto, options: WeightOptions) -> None:
         self.model = model
         self.view = GraphView(model.graph)
         self.names = NameGiver(taken_names(model))
-        self.kind = kind
-        self.per_channel = per_channel
+        self.options = options
         self.initializers: list[onnx.TensorProto] = []
         self.rounded: dict[str, list[str]] = {}
         self.weights: dict[tuple[str, bool], list[str]] = {}
@@ -138,17 +177,25 @@ class DynamicWriter:
         if key not in self.weights:
             values = self._values(weighted.weight)
             values = values.T if is_transposed else values
-            # ConvInteger takes one zero point only, and its scale multiplies the channels of
-            # (batch, channels, ...); a product's scale multiplies its last axis.
-            is_conv = weighted.node.op_type == "Conv"
-            axis = (0 if is_conv else 1) if self.per_channel else None
-            scale = scale_of_weight(values, axis, self.kind)
-            integers = quantize(np.ascontiguousarray(values), scale, axis, self.kind)
-            if is_conv and axis is not None:
-                spread = scale.scale.reshape(-1, *[1] * (values.ndim - 2))
-                scale = Scale(spread, np.array(self.kind.middle, self.kind.dtype))
+            if weighted.node.op_type == "Conv":
+                integers, scale = self._kernel(values)
+            else:
+                integers, scale = self.options.rounded(np.ascontiguousarray(values))
             self.weights[key] = self._store(weighted.weight, integers, scale)
         return self.weights[key]
+
+    def _kernel(self, values: Floats) -> tuple[Integers, Scale]:
+        """Return a Conv's weight for ConvInteger, which takes one zero point only.
+
+        The scales multiply the channels of (batch, channels, ...).
+        """
+        kind, axis = self.options.kind, 0 if self.options.per_channel else None
+        scale = scale_of_weight(values, axis, kind)
+        integers = quantize(values, scale, axis, kind)
+        if axis is None:
+            return integers, scale
+        spread = scale.scale.reshape(-1, *[1] * (values.ndim - 2))
+        return integers, Scale(spread, np.array(kind.middle, kind.dtype))
 
     def _bias(self, weighted: WeightedNode) -> str | None:
         """Return the name of a bias that can be added to the result, or None without one."""
@@ -184,15 +231,12 @@ class DynamicWriter:
         values = np.ascontiguousarray(self._values(name).transpose(0, 2, 1))
         directions, _, gates = values.shape
         # One scale for each direction, or for each of its gates' channels.
-        rows = values.transpose(1, 0, 2).reshape(-1, directions, gates)
-        flat = rows.reshape(len(rows), -1) if self.per_channel else rows
-        scale = scale_of_weight(flat, 1, self.kind)
-        shape = (directions, gates) if self.per_channel else (directions,)
-        scale = Scale(scale.scale.reshape(shape), scale.zero_point.reshape(shape))
-        flat_scale = Scale(scale.scale.reshape(-1), scale.zero_point.reshape(-1))
-        integers = quantize(flat, flat_scale, 1, self.kind)
-        restored = integers.reshape(-1, directions, gates).transpose(1, 0, 2)
-        return self._store(name, np.ascontiguousarray(restored), scale)
+        shape = (directions, gates) if self.options.per_channel else (directions,)
+        rounded = [self.options.rounded(each) for each in values]
+        scale = np.stack([found.scale for _, found in rounded]).reshape(shape)
+        zero_point = np.stack([found.zero_point for _, found in rounded]).reshape(shape)
+        integers = np.stack([each for each, _ in rounded])
+        return self._store(name, integers, Scale(scale, zero_point))
 
     def _store(self, name: str, integers: Integers, scale: Scale) -> list[str]:
         names = self._names(name)

@@ -13,6 +13,10 @@ def compress(model, tmp_path, **options):
     return DynamicQuantization(**options).apply(model, pass_context(tmp_path))
 
 
+def stored(model, name):
+    return numpy_helper.to_array(next(t for t in model.graph.initializer if t.name == name))
+
+
 def uniform(*shape):
     return np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
 
@@ -36,25 +40,14 @@ def test_products_become_one_fused_integer_node(tmp_path):
     assert "DynamicQuantizeMatMul" in optimized_op_types(result.model, tmp_path)
 
 
-def test_weights_keep_seven_bits_and_eight_when_asked(tmp_path):
-    model = linear(uniform(64, 32))
+@pytest.mark.parametrize(("reduce_range", "largest_pair"), [(True, 128), (False, 254)])
+def test_no_two_products_overflow_16_bits_unless_told_so(tmp_path, reduce_range, largest_pair):
+    model = linear(np.full((64, 32), 0.5))
 
-    stored = [
-        np.abs(
-            numpy_helper.to_array(
-                next(
-                    tensor
-                    for tensor in compress(
-                        model, tmp_path, reduce_range=each
-                    ).model.graph.initializer
-                    if tensor.name == "weight_quantized"
-                )
-            ).astype(int)
-        ).max()
-        for each in (True, False)
-    ]
+    result = compress(model, tmp_path, reduce_range=reduce_range)
 
-    assert stored == [64, 127]
+    integers = stored(result.model, "weight_quantized").astype(int)
+    assert (integers[0::2] + integers[1::2]).max() == largest_pair
 
 
 @pytest.mark.parametrize("per_channel", [True, False])
@@ -94,8 +87,8 @@ def test_conv_is_left_alone_unless_asked_for(tmp_path):
     default = compress(model, tmp_path)
     asked = compress(model, tmp_path, op_types_to_quantize=["Conv"])
 
-    assert default.changed_nodes == ["gemm"]
-    assert asked.changed_nodes == ["conv"]
+    assert "ConvInteger" not in {node.op_type for node in default.model.graph.node}
+    assert "ConvInteger" in {node.op_type for node in asked.model.graph.node}
     assert sqnr_db(answers(model, feeds)[0], answers(asked.model, feeds)[0]) > 25
 
 
@@ -116,6 +109,45 @@ def test_subgraphs_are_left_alone_and_still_run(tmp_path):
 
     assert result.changed_nodes == ["outer_matmul"]
     assert sqnr_db(answers(model, feeds)[0], answers(result.model, feeds)[0]) > 30
+
+
+def test_weights_of_other_nodes_are_stored_in_8_bits(tmp_path):
+    model = model_of(
+        [
+            helper.make_node("Gather", ["table", "ids"], ["rows"], name="look_up"),
+            helper.make_node("MatMul", ["rows", "w"], ["y"], name="matmul"),
+        ],
+        [helper.make_tensor_value_info("ids", onnx.TensorProto.INT64, [3])],
+        [float_value("y", [3, 32])],
+        {"table": uniform(200, 16), "w": uniform(16, 32)},
+    )
+    feeds = {"ids": np.array([3, 5, 199])}
+
+    result = compress(model, tmp_path)
+
+    assert result.changed_nodes == ["matmul", "look_up"]
+    assert result.model.ByteSize() < model.ByteSize() / 2
+    assert sqnr_db(answers(model, feeds)[0], answers(result.model, feeds)[0]) > 30
+
+
+def test_nodes_that_are_no_faster_stay_in_float_with_the_reason(tmp_path):
+    model = linear(uniform(64, 32))
+
+    result = DynamicQuantization().apply(model, pass_context(tmp_path, [{"x": uniform(1, 64)}]))
+
+    assert "MatMulInteger" not in {node.op_type for node in result.model.graph.node}
+    assert {skip.node: skip.reason for skip in result.skipped}["matmul"] == (
+        "it would be no faster in integers on this processor"
+    )
+
+
+def test_fallback_off_keeps_no_node_in_float(tmp_path):
+    model = linear(uniform(64, 32))
+    context = pass_context(tmp_path, [{"x": uniform(1, 64)}])
+
+    result = DynamicQuantization(fallback="off").apply(model, context)
+
+    assert "MatMulInteger" in {node.op_type for node in result.model.graph.node}
 
 
 def test_a_weight_that_others_read_stays_float(tmp_path):

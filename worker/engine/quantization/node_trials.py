@@ -1,0 +1,102 @@
+"""Single nodes run in float and in integers, on what they read in a run of the model."""
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from worker.engine.errors import CalibrationError
+from worker.engine.quantization.answer_errors import AnswerErrors
+from worker.engine.quantization.dynamic import WeightOptions, write_dynamic
+from worker.engine.quantization.graph_view import GraphView
+from worker.engine.runtime import open_session, run
+from worker.engine.samples import Array, Feeds
+from worker.engine.timing import LoadedPair, time_in_turn
+
+TIMED_PAIRS = 15
+
+
+class NodeTrials:
+    """What it is worth to compute each of some nodes in integers."""
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        names: Collection[str],
+        feeds: Feeds,
+        options: WeightOptions,
+    ) -> None:
+        self.model = model
+        self.view = GraphView(model.graph)
+        self.nodes = {node.name: node for node in model.graph.node if node.name in names}
+        self.options = options
+        self.values = self._values_read(feeds)
+        self._ratios: dict[object, float] = {}
+
+    def latency_ratio(self, name: str) -> float:
+        """Return the time of a node in integers over that in float, on one thread.
+
+        Nodes that differ in their values only are timed once.
+        """
+        node, inputs = self.nodes[name], self._inputs(name)
+        shapes = [tuple(array.shape) for array in inputs.values()]
+        weights = [tuple(self.view.initializers[n].dims) for n in self._constants(node)]
+        attributes = [each.SerializeToString(deterministic=True) for each in node.attribute]
+        key = (node.op_type, tuple(shapes), tuple(weights), tuple(attributes))
+        if key not in self._ratios:
+            single = self._single(name)
+            integer = write_dynamic(single, [name], self.options)
+            pair = LoadedPair(open_session(single), open_session(integer), 0.0, 0.0)
+            seconds, others = time_in_turn(pair, [inputs], TIMED_PAIRS, lambda _: None)
+            self._ratios[key] = float(np.median(others) / np.median(seconds))
+        return self._ratios[key]
+
+    def error(self, name: str) -> float:
+        """Return the Σ(a - b)² / Σa² that integers make of a node's output."""
+        single = self._single(name)
+        errors = AnswerErrors(single, [self._inputs(name)])
+        return errors.of_model(write_dynamic(single, [name], self.options))
+
+    def _values_read(self, feeds: Feeds) -> dict[str, Array]:
+        """Run the model once and return what the nodes read that is no constant."""
+        wanted = {
+            name
+            for node in self.nodes.values()
+            for name in node.input
+            if name and name not in self.view.initializers
+        }
+        fetched = sorted(wanted - set(feeds))
+        extended = onnx.ModelProto()
+        extended.CopyFrom(self.model)
+        extended.graph.output.extend(
+            helper.make_empty_tensor_value_info(name)
+            for name in fetched
+            if name not in self.view.outputs
+        )
+        session = open_session(extended, failure=CalibrationError)
+        outputs = run(session, feeds, fetched, failure=CalibrationError) if fetched else []
+        return {**feeds, **dict(zip(fetched, outputs, strict=True))}
+
+    def _constants(self, node: onnx.NodeProto) -> list[str]:
+        return [name for name in node.input if name in self.view.initializers]
+
+    def _inputs(self, name: str) -> Mapping[str, Array] | Feeds:
+        read = dict.fromkeys(self.nodes[name].input)
+        return {each: self.values[each] for each in read if each in self.values}
+
+    def _single(self, name: str) -> onnx.ModelProto:
+        """Return a model of one node, with the shapes that it met."""
+        node = self.nodes[name]
+        inputs = [
+            helper.make_tensor_value_info(
+                each, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+            )
+            for each, array in self._inputs(name).items()
+        ]
+        outputs = [helper.make_empty_tensor_value_info(each) for each in node.output if each]
+        constants = [self.view.initializers[each] for each in dict.fromkeys(self._constants(node))]
+        graph = helper.make_graph([node], "single", inputs, outputs, constants)
+        return helper.make_model(
+            graph, opset_imports=self.model.opset_import, ir_version=self.model.ir_version
+        )
