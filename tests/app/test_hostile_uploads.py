@@ -26,7 +26,7 @@ def settings(migrated_sqlite, tmp_path_factory) -> Settings:
     folder = tmp_path_factory.mktemp("hostile")
     shutil.copyfile(migrated_sqlite, folder / "onnxpress.db")
     return Settings(
-        data_dir=folder, redis_url="redis+socket:///nowhere", operation_time_limit_seconds=3
+        data_dir=folder, redis_url="redis+socket:///nowhere", operation_time_limit_seconds=8
     )
 
 
