@@ -1,7 +1,7 @@
 """Which nodes lost a ruined result's answers: both models' inner values side by side."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from worker.engine.model_files import write
 from worker.engine.outputs import as_array
 from worker.engine.runtime import Session, open_session, run
 from worker.engine.samples import Array, Feeds
+from worker.engine.tidying import Tidied
 
 VALUES_AT_A_TIME = 16
 MAX_VALUES = 2000
@@ -23,6 +24,15 @@ LOST_DB = 20.0
 LEAST_LOSS_DB = 3.0
 """Below 0 dB there is nothing left to lose."""
 NODES_NAMED = 3
+
+
+@dataclass(frozen=True)
+class ModelPair:
+    """The prepared model and the result, and what the result calls the former's values."""
+
+    original: onnx.ModelProto
+    result: onnx.ModelProto
+    tidied: Tidied = field(default_factory=Tidied)
 
 
 @dataclass(frozen=True)
@@ -40,15 +50,10 @@ class Loss:
         return max(self.before_db, 0.0) - max(self.after_db, 0.0)
 
 
-def describe_blame(
-    original: onnx.ModelProto, result: onnx.ModelProto, feeds: Feeds, folder: Path
-) -> str:
-    """Return a sentence naming the nodes where fidelity falls most, empty where none stands out.
-
-    `original` is the prepared model, whose names the result shares.
-    """
+def describe_blame(pair: ModelPair, feeds: Feeds, folder: Path) -> str:
+    """Return a sentence naming the nodes where fidelity falls most, empty where none stands out."""
     try:
-        losses = worst_losses(original, value_fidelity(original, result, feeds, folder))
+        losses = worst_losses(pair.original, value_fidelity(pair, feeds, folder))
     except ResourceError:
         raise
     except EngineError:  # the result cannot be run inside out; the verdict stands without it
@@ -77,25 +82,30 @@ def worst_losses(model: onnx.ModelProto, fidelity: dict[str, float]) -> list[Los
     return sorted(losses, key=lambda loss: -loss.decibels)[:NODES_NAMED]
 
 
-def value_fidelity(
-    original: onnx.ModelProto, result: onnx.ModelProto, feeds: Feeds, folder: Path
-) -> dict[str, float]:
+def value_fidelity(pair: ModelPair, feeds: Feeds, folder: Path) -> dict[str, float]:
     """Return the SQNR on one sample of each value that both main graphs compute."""
-    kept = {name for node in result.graph.node for name in node.output}
-    names = [name for node in original.graph.node for name in node.output if name in kept]
-    names = names[:MAX_VALUES]
-    sessions = [
-        _open(model, names, folder / part)
-        for part, model in (("original", original), ("result", result))
-    ]
+    names = dict(islice(_common_values(pair), MAX_VALUES))
+    before = _open(pair.original, list(names), folder / "original")
+    after = _open(pair.result, list(names.values()), folder / "result")
     fidelity = {}
-    for some in _batches(names):
-        expected, actual = (run(session, feeds, some) for session in sessions)
+    for some in _batches(list(names)):
+        expected = run(before, feeds, some)
+        actual = run(after, feeds, [names[name] for name in some])
         for name, reference, answer in zip(some, expected, actual, strict=True):
             decibels = _decibels(as_array(reference), as_array(answer))
             if decibels is not None:
                 fidelity[name] = decibels
     return fidelity
+
+
+def _common_values(pair: ModelPair) -> Iterator[tuple[str, str]]:
+    """Yield the values that both main graphs compute, as each calls them."""
+    kept = {name for node in pair.result.graph.node for name in node.output}
+    for node in pair.original.graph.node:
+        for name in node.output:
+            called = pair.tidied.name(name)
+            if name and called in kept:
+                yield name, called
 
 
 def _open(model: onnx.ModelProto, names: Sequence[str], folder: Path) -> Session:

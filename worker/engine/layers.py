@@ -14,18 +14,24 @@ from worker.engine.graphs import walk_graphs
 from worker.engine.report import LayerError
 from worker.engine.runtime import open_session, run
 from worker.engine.samples import Array
+from worker.engine.tidying import Tidied
 from worker.engine.weights.finding import Weight, find_weights
 
 MINIMUM_VALUES = 2
 MAX_CHAIN_NODES = 16
+QUANTIZED_PARTS = ("quantized", "scale", "zero_point")
 
 
-def layer_errors(before: onnx.ModelProto, after: onnx.ModelProto) -> list[LayerError]:
+def layer_errors(
+    before: onnx.ModelProto, after: onnx.ModelProto, tidied: Tidied | None = None
+) -> list[LayerError]:
     """Return the error of each weight that changed and can be read back from the result.
+
+    `tidied` says what the result's values are called where they were renamed.
 
     A weight that became part of another, or changed its shape, is left out.
     """
-    stored = _StoredWeights(after)
+    stored = _StoredWeights(after, tidied or Tidied())
     errors = []
     for weight in find_weights(before, MINIMUM_VALUES):
         if not weight.uses:
@@ -59,7 +65,8 @@ class _Index:
 class _StoredWeights:
     """Reads weights back from a compressed model, however they are stored."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, tidied: Tidied) -> None:
+        self._tidied = tidied
         graphs = list(walk_graphs(model))
         self._model = model
         self._index = _Index(
@@ -70,7 +77,7 @@ class _StoredWeights:
 
     def read(self, weight: Weight) -> Floats | None:
         """Return a weight's values as the result computes with them; None where they are gone."""
-        for name in (weight.name, self._consumed_name(weight)):
+        for name in (self._tidied.name(weight.name), self._consumed_name(weight)):
             value = None if name is None else self._evaluate(name)
             if value is not None and value.dtype.kind == "f":
                 return value.astype(np.float64)
@@ -126,9 +133,10 @@ class _StoredWeights:
         """Read a weight of an integer operator, by the names onnxruntime's quantizer gives."""
         found: list[TensorProto] = []
         for base in (weight.name, f"{weight.name}_Transposed"):
-            names = [f"{base}_{part}" for part in ("quantized", "scale", "zero_point")]
-            if all(name in self._index.initializers for name in names):
-                found = [self._index.initializers[name] for name in names]
+            names = (self._tidied.name(f"{base}_{part}") for part in QUANTIZED_PARTS)
+            parts = [self._index.initializers.get(name) for name in names if name]
+            if len(parts) == len(QUANTIZED_PARTS) and None not in parts:
+                found = [part for part in parts if part is not None]
         if not found:
             return None
         values, scale, zero_point = (

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from worker.engine.accuracy import Scorer
-from worker.engine.blame import describe_blame
+from worker.engine.blame import ModelPair, describe_blame
 from worker.engine.datasets.job_samples import JobSamples, choose_samples
 from worker.engine.datasets.splitting import first
 from worker.engine.errors import EngineError
@@ -27,6 +27,7 @@ from worker.engine.report import Latency, LayerError, ModelMeasures, Report
 from worker.engine.requests import CompressedModel, CompressModel, ModelInfo, ReportProgress
 from worker.engine.ruin import faint_warnings, find_ruin, ruin_error, sigmoid_outputs
 from worker.engine.runtime import ExecutionProvider, Session, open_session, provider_in_use
+from worker.engine.tidying import Tidied, tidy
 from worker.engine.timing import LoadedPair
 from worker.engine.verification import open_result, verify_file
 
@@ -56,6 +57,7 @@ class Result:
     loaded: LoadedModel
     pair: LoadedPair
     outcome: PassesOutcome
+    tidied: Tidied
     comparison: Comparison
 
 
@@ -127,6 +129,7 @@ def _compress(
         outcome = apply_passes(original.prepared.model, spec.passes, context, progress)
     with progress.stage("verifying"):
         request.artifact_folder.mkdir(parents=True, exist_ok=True)
+        tidied = tidy(outcome.model, keep_names=spec.keep_names)
         artifact = save(outcome.model, request.artifact_folder)
         loaded = verify_file(artifact, folder / "result")
         started = time.perf_counter()
@@ -138,7 +141,7 @@ def _compress(
         comparison = compare(
             pair.before, pair.after, original.samples.evaluation, original.scorers, report_progress
         )
-        result = Result(artifact, loaded, pair, outcome, comparison)
+        result = Result(artifact, loaded, pair, outcome, tidied, comparison)
         _refuse_ruin(request, original, result, folder / "blame")
     return result
 
@@ -153,7 +156,8 @@ def _refuse_ruin(request: CompressModel, original: Original, result: Result, fol
     ruins = find_ruin(fidelity, limit_db, sigmoids)
     if ruins:
         sample = next(islice(original.samples.evaluation, ruins[0].sample, None))
-        blame = describe_blame(original.prepared.model, result.loaded.model, sample.feeds, folder)
+        pair = ModelPair(original.prepared.model, result.loaded.model, result.tidied)
+        blame = describe_blame(pair, sample.feeds, folder)
         raise ruin_error(ruins, fidelity, limit_db, blame)
     original.samples.warnings.extend(faint_warnings(fidelity, limit_db, sigmoids))
 
@@ -167,7 +171,7 @@ def _measure(
         feeds = [sample.feeds for sample in first(original.samples.evaluation, LATENCY_FEEDS)]
         before = measure(original.loaded.model, original.loaded.files, feeds[0])
         after = measure(result.loaded.model, result.loaded.files, feeds[0])
-        layers = layer_errors(original.prepared.model, result.loaded.model)
+        layers = layer_errors(original.prepared.model, result.loaded.model, result.tidied)
         latency: Latency | None = None
         warnings: list[str] = []
         if options is not None:
@@ -203,7 +207,7 @@ def _report(
         layers=figures.layers,
         passes=result.outcome.reports,
         skipped=result.outcome.skipped,
-        preparation=original.prepared.notes,
+        preparation=original.prepared.notes + result.tidied.notes,
         durations_seconds=progress.durations_seconds,
         manifest=make_manifest(
             request, original.loaded.sha256, result.artifact, provider_in_use(result.pair.after)

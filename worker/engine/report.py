@@ -180,7 +180,7 @@ class Report(ReportPart):
     passes: list[PassReport]
     skipped: list[SkippedNode]
     preparation: list[str]
-    """What was mended or folded before the passes."""
+    """What was mended or folded before the passes, and tidied up after them."""
     durations_seconds: dict[str, float]
     """Wall time of each stage."""
     manifest: Manifest

@@ -70,6 +70,9 @@ class Spec(SpecPart):
     """Compression methods, applied in this order."""
     evaluation: Evaluation = Evaluation()
     gates: Gates = Gates()
+    keep_names: bool = False
+    """Keep the names of inner values; by default they are shortened where they take more than 3 %
+    of the file. Graph inputs, graph outputs and nodes keep theirs either way."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seeds synthetic inputs and every other random choice."""
     execution_provider: ExecutionProvider | None = None

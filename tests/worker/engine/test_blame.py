@@ -3,7 +3,7 @@ import pytest
 from onnx import numpy_helper
 
 from tests.onnx_models import linear, small_convnet
-from worker.engine.blame import describe_blame, value_fidelity, worst_losses
+from worker.engine.blame import ModelPair, describe_blame, value_fidelity, worst_losses
 
 FEEDS = {"image": np.random.default_rng(0).normal(size=(1, 3, 8, 8)).astype(np.float32)}
 
@@ -19,22 +19,22 @@ def spoiled(weight):
 
 @pytest.mark.parametrize(("weight", "node"), [("kernel", "conv"), ("dense", "gemm")])
 def test_names_the_node_whose_weight_was_lost(tmp_path, weight, node):
-    words = describe_blame(small_convnet(), spoiled(weight), FEEDS, tmp_path)
+    words = describe_blame(ModelPair(small_convnet(), spoiled(weight)), FEEDS, tmp_path)
 
     assert words.startswith(f'Most is lost at "{node}"')
     assert words.count("from 60 to") == 1
 
 
 def test_names_nothing_where_nothing_is_lost(tmp_path):
-    assert describe_blame(small_convnet(), small_convnet(), FEEDS, tmp_path) == ""
+    assert describe_blame(ModelPair(small_convnet(), small_convnet()), FEEDS, tmp_path) == ""
 
 
 def test_a_result_without_common_values_is_no_one_s_fault(tmp_path):
-    assert describe_blame(small_convnet(), linear(np.eye(2)), FEEDS, tmp_path) == ""
+    assert describe_blame(ModelPair(small_convnet(), linear(np.eye(2))), FEEDS, tmp_path) == ""
 
 
 def test_measures_every_common_value(tmp_path):
-    fidelity = value_fidelity(small_convnet(), spoiled("dense"), FEEDS, tmp_path)
+    fidelity = value_fidelity(ModelPair(small_convnet(), spoiled("dense")), FEEDS, tmp_path)
 
     assert [fidelity[name] for name in ("maps", "active", "flat")] == [60.0] * 3
     assert fidelity["scores"] < 3

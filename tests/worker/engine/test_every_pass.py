@@ -14,10 +14,12 @@ from pydantic import TypeAdapter
 from tests.engine_runs import first_answers, pass_context, sqnr_db
 from tests.onnx_models import linear, recurrent, small_convnet
 from worker.engine.errors import PassError
-from worker.engine.model_files import serialize
+from worker.engine.graphs import walk_tensors
+from worker.engine.model_files import serialize, tensor_bytes
 from worker.engine.passes import AnyPass
 from worker.engine.passes.base import Pass
 from worker.engine.preparation.prepare import prepare
+from worker.engine.tidying import tidy
 
 METHODS = sorted(each.model_fields["method"].default for each in get_args(get_args(AnyPass)[0]))
 MODELS = ["linear", "small_convnet", "recurrent"]
@@ -138,3 +140,24 @@ def test_every_float_stays_finite(tmp_path, method):
 
     tensors = [numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
     assert all(np.isfinite(tensor).all() for tensor in tensors if tensor.dtype.kind == "f")
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("method", METHODS)
+def test_the_file_is_hardly_larger_than_what_it_holds(tmp_path, method, name):
+    model = compressed(method, name, tmp_path)
+
+    tidy(model, keep_names=False)
+
+    tensors = list(walk_tensors(model))
+    values = sum(map(tensor_bytes, tensors))
+    # what describes tensors: dimensions, a type and the names that nodes call them by
+    heads = sum(len(tensor.name) + 4 * len(tensor.dims) + 16 for tensor in tensors)
+    nodes = sum(node.ByteSize() for node in model.graph.node)
+    interface = sum(value.ByteSize() for value in [*model.graph.input, *model.graph.output])
+    assert len(serialize(model)) <= 1.03 * (values + heads + nodes + interface)
+    assert len({(tensor.data_type, *tensor.dims, tensor.raw_data) for tensor in tensors}) == len(
+        tensors
+    )
+    read = {name for node in model.graph.node for name in node.input}
+    assert {tensor.name for tensor in model.graph.initializer} <= read

@@ -5,6 +5,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.onnx_models import float_value, linear, model_of
 from worker.engine.layers import layer_errors
+from worker.engine.tidying import Tidied
 
 WEIGHT = np.array([[1.0, 2.0], [2.0, 4.0]], np.float32)
 
@@ -99,3 +100,15 @@ def test_the_worst_weight_comes_first():
 
     # weight: 25 / (25 / 4) = 6 dB; bias: 100 / 1 = 20 dB
     assert [error.weight for error in layer_errors(before, after)] == ["weight", "bias"]
+
+
+def test_reads_weights_back_that_were_renamed():
+    result = linear(WEIGHT)
+    result.graph.initializer[0].CopyFrom(numpy_helper.from_array(2 * WEIGHT, "a"))
+    result.graph.node[0].input[1] = "a"
+    tidied = Tidied(names={"weight": "a", "bias": "bias"})
+
+    [error] = layer_errors(linear(WEIGHT), result, tidied)
+
+    # an error as large as the weight
+    assert (error.weight, error.sqnr_db) == ("weight", 0.0)
