@@ -16,7 +16,7 @@ from worker.engine.calibration.ranges import (
     RangeOptions,
     find_range,
 )
-from worker.engine.datasets.splitting import first, hold_out
+from worker.engine.datasets.splitting import at_most, first, hold_out
 from worker.engine.errors import CalibrationError
 from worker.engine.passes.base import PassContext, PassResult
 from worker.engine.passes.node_selection import NodeSelectingPass, select_nodes, skipped_nodes
@@ -28,6 +28,7 @@ from worker.engine.quantization.placement import Placement
 from worker.engine.quantization.product_bias import join_biases
 from worker.engine.quantization.qdq import QdqOptions
 from worker.engine.quantization.qoperator import unsupported
+from worker.engine.quantization.smoothing import ChannelRange, smooth, smoothable
 from worker.engine.quantization.static_writer import StaticWriter
 from worker.engine.quantization.working_copy import refuse_unchanged, working_copy
 from worker.engine.samples import Feeds
@@ -35,6 +36,7 @@ from worker.engine.weights.remaining import storable_names, store_remaining
 
 CHECKED_SAMPLES = 8
 """Held back samples that answers and times are measured on."""
+SMOOTHING_SAMPLES = 16
 SLOWER_RATIO = 1.02
 """Above this ratio of latencies, a difference is not noise."""
 
@@ -83,12 +85,15 @@ class StaticQuantization(NodeSelectingPass):
     quant_format: Literal["qdq", "qoperator"] = "qdq"
     """How the result is written: QuantizeLinear/DequantizeLinear pairs around float operators,
     which every runtime understands, or onnxruntime's QLinear operators."""
-    calibration_method: CalibrationMethod = "minmax"
+    calibration_method: CalibrationMethod = "mse"
     """How the range of an activation is found: `minmax` holds all values seen, `percentile` leaves
     out the rarest, `mse` has the least mean squared error, `entropy` keeps the distribution (as
     TensorRT does) and suits no model whose rare, large values matter."""
     percentile: Percentile = 99.99
     """Percentage of values inside the range, for `calibration_method: percentile`."""
+    smooth: bool = True
+    """Move large values of single channels from the inputs of matrix products into their weights
+    (SmoothQuant), where that is expected to lose less."""
     fallback: Literal["auto", "off"] = "auto"
     """Which of the chosen nodes stay in float: with `auto`, those that are no faster in integers on
     this processor, and those whose rounding moves the answers too far; `off` keeps none. The
@@ -116,7 +121,7 @@ class StaticQuantization(NodeSelectingPass):
         if self.quant_format == "qoperator":
             declined = unsupported([n for n in original.graph.node if n.name in selection.chosen])
         chosen = selection.chosen - {node.name for node, _ in declined}
-        writer = StaticWriter(original, chosen, self._types)
+        writer = self._smoothed(StaticWriter(original, chosen, self._types), context)
         choice = self._choose(writer, context)
         result, placement, stored = self._written(writer, choice.chosen)
         if choice.chosen and self._is_timed(context):
@@ -168,6 +173,17 @@ class StaticQuantization(NodeSelectingPass):
             context.workdir,
         )
         return choose(question, writer.nodes)
+
+    def _smoothed(self, writer: StaticWriter, context: PassContext) -> StaticWriter:
+        """Return a writer of the model with smoother activations, where that keeps more of them."""
+        readers = smoothable(writer.placement, writer.view) if self.smooth else {}
+        if not readers:
+            return writer
+        quiet = replace(context, report_progress=lambda *_: None)
+        few = replace(quiet, samples=at_most(context.samples, SMOOTHING_SAMPLES))
+        ranges = collect(writer.model, readers, few, ChannelRange)
+        smooth(writer.model, readers, ranges, self._types.weights.levels - 1)
+        return StaticWriter(writer.model, writer.chosen, writer.options)
 
     def _checking(self, context: PassContext) -> list[Feeds]:
         """Return feeds that did not calibrate, as far as there are enough."""
