@@ -31,6 +31,7 @@ from app.embedded import (
 from app.errors import AppError
 from app.migrations import migrate as migrate_database
 from app.parts import PartError
+from app.processes import allow_many_connections
 from app.queue import celery_settings
 from app.repositories import keys as key_rows
 from app.services import keys as key_service
@@ -111,6 +112,7 @@ def api(
         server_header=False,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
     )
+    allow_many_connections()
     with listener:
         uvicorn.Server(config).run(sockets=[listener])
 

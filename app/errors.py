@@ -6,6 +6,7 @@ AppError
 ├── ForbiddenError             403
 ├── NotFoundError              404
 ├── NotAcceptableError         406
+├── RequestTimeoutError        408
 ├── ConflictError              409
 ├── GoneError                  410
 ├── TooLargeError              413
@@ -84,6 +85,14 @@ class NotAcceptableError(AppError):
     status = 406
     title = "Not acceptable"
     default_code = "not_acceptable"
+
+
+class RequestTimeoutError(AppError):
+    """The client stopped sending before its body had ended."""
+
+    status = 408
+    title = "Request timeout"
+    default_code = "request_timeout"
 
 
 class ConflictError(AppError):

@@ -2,11 +2,14 @@
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+
+MANY_FILES = 2**16
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -51,6 +54,15 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):  # macOS refuses to signal a zombie group
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def allow_many_connections() -> None:
+    """Raise this process's limit of open files, so that idle clients do not use it up."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MANY_FILES if most == resource.RLIM_INFINITY else min(most, MANY_FILES)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        with suppress(OSError, ValueError):  # macOS says "infinity" and takes less
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _die_with(parent: int) -> None:

@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     """`none` serves one workspace without keys, and is refused on a public address."""
 
     max_upload_bytes: Annotated[int, Field(gt=0)] = 4 * GIB
+    upload_idle_seconds: Annotated[float, Field(gt=0)] = 60
+    """A client that sends nothing of its body for this long is given up."""
     max_unpacked_bytes: Annotated[int, Field(gt=0)] = 8 * GIB
     max_unpacked_ratio: Annotated[float, Field(gt=1)] = 50
     """Unpacked over packed size of an archive."""

@@ -24,7 +24,7 @@ _FORM = FormFields(files=frozenset({"file"}), texts=frozenset({"transform"}))
 @router.post(
     "",
     status_code=201,
-    responses=_KNOWN | responses(400, 401, 403, 404, 413, 415, 422, 503),
+    responses=_KNOWN | responses(400, 401, 403, 404, 408, 413, 415, 422, 503),
     openapi_extra=file_body(
         "A `.npz` (keys are graph inputs, the first axis is samples, `labels` is optional), a"
         " `.zip` of `.npz` files (each one run's feeds), or a `.zip` of images",

@@ -1,5 +1,7 @@
 """A multipart/form-data body, parsed piece by piece straight into the spool."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,25 +55,24 @@ class FormReader:
         self._header_value = b""
         self._part = ""
         self._has_ended = False
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin_part,
-                "on_header_field": self._add_header_name,
-                "on_header_value": self._add_header_value,
-                "on_header_end": self._end_header,
-                "on_headers_finished": self._end_headers,
-                "on_part_data": self._add_data,
-                "on_end": self._end,
-            },
-        )
+        with _broken_forms():
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin_part,
+                    "on_header_field": self._add_header_name,
+                    "on_header_value": self._add_header_value,
+                    "on_header_end": self._end_header,
+                    "on_headers_finished": self._end_headers,
+                    "on_part_data": self._add_data,
+                    "on_end": self._end,
+                },
+            )
 
     def write(self, data: bytes) -> None:
         """Parse the next piece."""
-        try:
+        with _broken_forms():
             self._parser.write(data)
-        except FormParserError as error:
-            raise BadRequestError(f"broken multipart body: {error}", code="invalid_form") from error
 
     def finish(self) -> ReceivedForm:
         """Return all parts."""
@@ -131,3 +132,11 @@ class FormReader:
 
     def _end(self) -> None:
         self._has_ended = True
+
+
+@contextmanager
+def _broken_forms() -> Iterator[None]:
+    try:
+        yield
+    except FormParserError as error:
+        raise BadRequestError(f"broken multipart body: {error}", code="invalid_form") from error

@@ -53,7 +53,7 @@ class JobQuery(PageQuery):
 @router.post(
     "",
     status_code=202,
-    responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    responses=responses(400, 401, 403, 404, 408, 409, 413, 415, 422, 503),
     openapi_extra=JOB_BODY,
 )
 async def submit_job(

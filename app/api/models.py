@@ -22,7 +22,7 @@ _FORM = FormFields(files=frozenset({"file"}))
 @router.post(
     "",
     status_code=201,
-    responses=_KNOWN | responses(400, 401, 403, 413, 415, 422, 503),
+    responses=_KNOWN | responses(400, 401, 403, 408, 413, 415, 422, 503),
     openapi_extra=file_body("A `.onnx` file, or a `.zip` or `.tar` of a model and its data"),
 )
 async def upload_model(

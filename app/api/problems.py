@@ -76,6 +76,7 @@ _REASONS = {
     403: "The key lacks the scope",
     404: "No such thing in your workspace",
     406: "No acceptable form",
+    408: "The body stopped coming",
     409: "The state forbids it",
     410: "It was deleted",
     413: "Over a limit",

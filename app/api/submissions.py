@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from anyio.to_thread import run_sync
 from fastapi import Request
 
+from app.api.bodies import body_pieces
 from app.api.documents import (
     MAX_DOCUMENT_BYTES,
     check_document,
@@ -107,7 +108,7 @@ def _dataset(form: ReceivedForm, name: str) -> NewUpload | None:
 
 async def _read_text(request: Request) -> bytes:
     text = bytearray()
-    async for chunk in request.stream():
+    async for chunk in body_pieces(request):
         text += chunk
         if len(text) > MAX_DOCUMENT_BYTES:
             raise TooLargeError(f"the body may have {MAX_DOCUMENT_BYTES} bytes at most")

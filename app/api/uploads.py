@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Protocol, TypeVar
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, from_thread
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 from python_multipart.multipart import parse_options_header
+from starlette.requests import ClientDisconnect
 
+from app.api.bodies import body_pieces
 from app.api.dependencies import Context
 from app.api.documents import MAX_DOCUMENT_BYTES
 from app.api.forms import FormFields, FormReader, ReceivedForm
@@ -101,8 +103,18 @@ class UploadReceiver:
             reader.discard()
 
     async def work(self, function: Callable[[], Result]) -> Result:
-        """Run a service's call on what was received, in a thread; waiting for one holds none."""
-        return await run_sync(function, limiter=self._limiter)
+        """Run a service's call on what was received, in a thread; waiting for one holds none.
+
+        Raises:
+            ClientDisconnect: its client went away while it waited.
+        """
+
+        def run() -> Result:
+            if from_thread.run(self.request.is_disconnected):
+                raise ClientDisconnect
+            return function()
+
+        return await run_sync(run, limiter=self._limiter)
 
     def _open_reader(self, fields: FormFields, name: str | None) -> BodyReader:
         spool = self.context.storage.spool()
@@ -159,7 +171,7 @@ async def _read_body(request: Request, reader: BodyReader) -> None:
         reader.write(piece)
 
     buffer = bytearray()
-    async for chunk in request.stream():
+    async for chunk in body_pieces(request):
         buffer += chunk
         if len(buffer) >= _WRITE_BYTES:
             await run_sync(take, bytes(buffer))

@@ -25,6 +25,16 @@ time.sleep(60)
 """
 
 
+GREEDY = """
+import resource
+from app import processes
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, most))
+processes.allow_many_connections()
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+
+
 def is_alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -65,3 +75,11 @@ def test_kills_what_ignores_the_request_to_stop_and_its_children():
 
     assert process.returncode == -signal.SIGKILL
     assert wait_until_dead(grandchild, 5)
+
+
+def test_allows_more_open_files_than_the_shell_did():
+    answer = subprocess.run(
+        [sys.executable, "-c", GREEDY], check=True, capture_output=True, text=True, timeout=60
+    )
+
+    assert int(answer.stdout) > 1000

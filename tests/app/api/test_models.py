@@ -129,6 +129,7 @@ def test_a_hostile_name_stays_a_name(client):
     [
         ({"Content-Type": "text/html"}, 415),
         ({"Content-Type": "multipart/form-data"}, 400),
+        ({"Content-Type": "multipart/form-data; boundary=" + "b" * 300}, 400),
         (RAW | {"Content-Encoding": "gzip"}, 415),
     ],
 )

@@ -1,9 +1,10 @@
+from dataclasses import replace
 from functools import partial
 
 import anyio
 import pytest
 
-from tests.app.conftest import MAX_UPLOAD_BYTES
+from tests.app.conftest import MAX_UPLOAD_BYTES, model_bytes
 
 
 async def post(app, key, messages):
@@ -24,6 +25,8 @@ async def post(app, key, messages):
     answers = []
 
     async def receive():
+        if not messages:
+            await anyio.sleep_forever()
         return messages.pop(0)
 
     async def send(message):
@@ -43,4 +46,26 @@ def test_a_client_that_goes_away_leaves_nothing_behind(
     status = anyio.run(partial(post, running_app, client.headers["authorization"], messages))
 
     assert status == 400
+    assert list(context.storage.spool().iterdir()) == []
+
+
+def test_a_client_that_falls_silent_is_given_up(running_app, context, client):
+    hasty = context.settings.model_copy(update={"upload_idle_seconds": 0.1})
+    running_app.state.context = replace(context, settings=hasty)
+    messages = [{"type": "http.request", "body": b"x", "more_body": True}]
+
+    status = anyio.run(partial(post, running_app, client.headers["authorization"], messages))
+
+    assert status == 408
+    assert list(context.storage.spool().iterdir()) == []
+
+
+def test_nothing_is_checked_for_a_client_that_did_not_wait(running_app, context, client):
+    body = {"type": "http.request", "body": model_bytes(), "more_body": False}
+    messages = [body, {"type": "http.disconnect"}]
+
+    status = anyio.run(partial(post, running_app, client.headers["authorization"], messages))
+
+    assert status == 400
+    assert client.get("/v1/models").json()["items"] == []
     assert list(context.storage.spool().iterdir()) == []
