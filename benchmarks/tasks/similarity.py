@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from benchmarks.tasks.base import Array, Feeds, Network, Scores, Task
 from benchmarks.tasks.material import manual_paragraphs, news
 from benchmarks.tasks.metrics import spearman
+from benchmarks.tasks.wordpiece import WordPiece
 
 MAX_TOKENS = 128
 EMBEDDING = "sentence_embedding"
@@ -49,16 +49,15 @@ def _embedder(network: Network, folder: Path) -> Callable[[Iterable[str]], Array
 
 
 def _feeds(network: Network, folder: Path, texts: Iterable[str]) -> Iterator[Feeds]:
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(MAX_TOKENS)
-    for encoding in tokenizer.encode_batch(list(texts)):
+    tokenizer = WordPiece(folder / "tokenizer.json")
+    for text in texts:
+        ids = np.array([tokenizer.encode(text, MAX_TOKENS)], np.int64)
         columns = {
-            "input_ids": encoding.ids,
-            "attention_mask": encoding.attention_mask,
-            "token_type_ids": encoding.type_ids,
+            "input_ids": ids,
+            "attention_mask": np.ones_like(ids),
+            "token_type_ids": np.zeros_like(ids),
         }
-        yield {name: np.array([columns[name]], np.int64) for name in network.inputs}
+        yield {name: columns[name] for name in network.inputs}
 
 
 def _word_pairs(folder: Path) -> Iterator[list[str]]:
