@@ -2,11 +2,13 @@
 
 import hashlib
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from app.errors import InvalidRequestError, TooLargeError
+from app.errors import InvalidRequestError, StorageError, TooLargeError
 from app.storage import Storage
 
 MAX_NAME_BYTES = 200
@@ -36,7 +38,8 @@ class SpoolWriter:
         self._name = name
         self._max_bytes = max_bytes
         self._path = folder / f"upload-{uuid4().hex}"
-        self._file = self._path.open("xb")
+        with _spool_faults():
+            self._file = self._path.open("xb")
         self._digest = hashlib.sha256()
         self._size_bytes = 0
 
@@ -45,21 +48,25 @@ class SpoolWriter:
 
         Raises:
             TooLargeError: the file passes the cap.
+            StorageError: the disk does not take it.
         """
         self._size_bytes += len(data)
         if self._size_bytes > self._max_bytes:
             raise TooLargeError(f"a file may have {self._max_bytes} bytes at most")
         self._digest.update(data)
-        self._file.write(data)
+        with _spool_faults():
+            self._file.write(data)
 
     def finish(self) -> Upload:
         """Close the file and say what it is."""
-        self._file.close()
+        with _spool_faults():
+            self._file.close()
         return Upload(self._path, self._name, self._digest.hexdigest(), self._size_bytes)
 
     def discard(self) -> None:
         """Close and remove the file, wherever it stands; one that was moved away stays there."""
-        self._file.close()
+        with suppress(OSError):  # what was not written yet does not matter
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
 
@@ -81,3 +88,12 @@ def clean_name(name: str) -> str:
             code="invalid_name",
         )
     return "" if printable in {".", ".."} else printable
+
+
+@contextmanager
+def _spool_faults() -> Iterator[None]:
+    """Turn a full or missing disk into the storage's error."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot write to the spool: {error}") from error

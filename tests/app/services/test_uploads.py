@@ -1,8 +1,9 @@
 import hashlib
+import resource
 
 import pytest
 
-from app.errors import InvalidRequestError, TooLargeError
+from app.errors import InvalidRequestError, StorageError, TooLargeError
 from app.services.uploads import SpoolWriter, clean_name
 
 
@@ -25,6 +26,37 @@ def test_stops_at_the_cap(tmp_path):
     with pytest.raises(TooLargeError):
         writer.write(b"x")
     writer.discard()
+
+
+@pytest.fixture
+def _full_disk():
+    """Let no file grow beyond a kilobyte."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("_full_disk")
+@pytest.mark.parametrize("size", [5000, 500_000])
+def test_a_full_disk_is_a_fault_of_the_storage(tmp_path, size):
+    writer = SpoolWriter(tmp_path, "a.onnx", max_bytes=10**6)
+
+    with pytest.raises(StorageError, match="cannot write"):
+        _write_and_finish(writer, size)
+    writer.discard()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def _write_and_finish(writer, size):
+    writer.write(bytes(size))
+    writer.finish()
+
+
+def test_a_missing_spool_is_a_fault_of_the_storage(tmp_path):
+    with pytest.raises(StorageError):
+        SpoolWriter(tmp_path / "gone", "a.onnx", max_bytes=10)
 
 
 def test_removes_what_it_wrote(tmp_path):
