@@ -1,6 +1,7 @@
 """The results as Markdown: a line for each method over all models, then each model's table."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 from benchmarks.comparison.runs import Result
@@ -13,6 +14,7 @@ RUIN_LOSS = 0.1
 NOT_SLOWER = 1.05
 FAST = 1 / 1.5
 MEBIBYTE = 2**20
+MESSAGE_LENGTH = 160
 SUMMARY_HEAD = (
     "Method", "Triple wins at 3x", "at 6x", "Faster by 1.5x", "Ruined", "Does not load",
     "Refused", "Errors", "Models",
@@ -128,7 +130,7 @@ def _row(result: Result, scores: Scores) -> list[str]:
         "equal" if measured.sqnr_db is None else f"{measured.sqnr_db:.1f}",
         f"{measured.latency_ratio:.2f}",
         *cost,
-        "**ruined**" if loss > RUIN_LOSS else receipt.message,
+        "**ruined**" if loss > RUIN_LOSS else _shortened(receipt.message),
     ]
 
 
@@ -136,8 +138,14 @@ def _failure(result: Result) -> str:
     measured, receipt = result.measured, result.receipt
     if receipt.outcome == "compressed":
         kind = "does not run" if measured.loads else "does not load"
-        return f"**{kind}**: {measured.message}"
-    return f"{receipt.outcome}, `{receipt.code}`: {receipt.message}"
+        return f"**{kind}**: {_shortened(measured.message)}"
+    return f"{receipt.outcome}, `{receipt.code}`: {_shortened(receipt.message)}"
+
+
+def _shortened(message: str) -> str:
+    """Return the part of a message that fits a cell, without the paths of one machine."""
+    text = re.sub(r"/\S*/(\S+)", r"\1", message)
+    return text if len(text) <= MESSAGE_LENGTH else text[:MESSAGE_LENGTH].rstrip() + "..."
 
 
 def _times_smaller(result: Result) -> float:

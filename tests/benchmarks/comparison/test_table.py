@@ -46,9 +46,9 @@ def test_counts_each_kind_of_result(found, expected):
 
 def test_a_file_that_does_not_load_says_why():
     broken = Result("magika", "a method", "", 1000, Receipt("compressed"), 300)
-    broken.measured.message = "no | such operator"
+    broken.measured.message = "no | such operator in /tmp/abc/model.onnx"
 
     page = render([broken], SCORES, "a machine")
 
     assert counts(broken) == [0, 0, 0, 0, 1, 0, 0, 1]
-    assert "**does not load**: no \\| such operator" in page
+    assert "**does not load**: no \\| such operator in model.onnx" in page
