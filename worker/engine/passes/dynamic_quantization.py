@@ -1,16 +1,24 @@
 """Dynamic quantization: 8-bit weights now, 8-bit activations at run time; needs no samples."""
 
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import onnx
 from pydantic import Field
 from typing_extensions import override
 
-from worker.engine.datasets.splitting import first, hold_out
+from worker.engine.calibration.collector import collect
+from worker.engine.datasets.splitting import at_most, first, hold_out
+from worker.engine.errors import CalibrationError
 from worker.engine.passes.base import PassContext, PassResult
 from worker.engine.passes.node_selection import NodeSelectingPass, select_nodes, skipped_nodes
 from worker.engine.processor import adds_in_16_bits
-from worker.engine.quantization.dynamic import WeightOptions, place_dynamic, write_dynamic
+from worker.engine.quantization.dynamic import (
+    WeightOptions,
+    place_dynamic,
+    sole_products,
+    write_dynamic,
+)
 from worker.engine.quantization.dynamic_choosing import (
     DynamicChoice,
     keep_answers,
@@ -18,11 +26,13 @@ from worker.engine.quantization.dynamic_choosing import (
     keep_faster,
 )
 from worker.engine.quantization.graph_view import Declined, GraphView
+from worker.engine.quantization.smoothing import ChannelRange, smooth
 from worker.engine.quantization.working_copy import refuse_unchanged, working_copy
 from worker.engine.weights.remaining import storable_names, store_remaining
 
 CHECKED_SAMPLES = 8
 """Held back samples that answers and times are measured on."""
+SMOOTHING_SAMPLES = 16
 
 DynamicOpType = Literal["Conv", "Gemm", "LSTM", "MatMul"]
 
@@ -55,6 +65,9 @@ class DynamicQuantization(NodeSelectingPass):
     """Round weights so that no two products overflow 16 bits, which costs up to one bit. Without
     this, x86 processors that lack VNNI get wrong sums of `int8` weights; `auto` does so where this
     machine lacks it. Say `true` where a processor without VNNI will run the model."""
+    smooth: bool = True
+    """Move large values of single channels from the inputs of matrix products into their weights
+    (SmoothQuant), where that is expected to lose less."""
     fallback: Literal["auto", "off"] = "auto"
     """Which of the chosen nodes stay in float: with `auto`, those that are no faster in integers on
     this processor, and those whose rounding moves the answers too far; `off` keeps none. The
@@ -102,15 +115,32 @@ class DynamicQuantization(NodeSelectingPass):
     ) -> onnx.ModelProto:
         """Return the model with the nodes in integers that are worth it; `choice` tells which."""
         samples = [each.feeds for each in first(hold_out(context.samples)[1], CHECKED_SAMPLES)]
-        if self.fallback == "off" or not samples or not choice.chosen:
-            return write_dynamic(model, choice.chosen, self._weights)
-        is_timed = context.execution_provider == "cpu"
+        is_timed = bool(samples) and self.fallback == "auto" and context.execution_provider == "cpu"
         if is_timed:
             keep_faster(choice, model, samples[0], self._weights)
-        if choice.chosen:
+        smoothed = self._smoothed(model, choice, context)
+        if samples and self.fallback == "auto":
             allowed = 10 ** (-self.fallback_sqnr_db / 10)
-            keep_answers(choice, model, samples, self._weights, allowed)
-        result = write_dynamic(model, choice.chosen, self._weights)
-        if choice.chosen and is_timed and not keep_fast(choice, model, result, samples):
-            return write_dynamic(model, [], self._weights)
+            keep_answers(choice, smoothed, samples, self._weights, allowed)
+        result = write_dynamic(smoothed, choice.chosen, self._weights)
+        is_kept = not is_timed or keep_fast(choice, model, result, samples)
+        return result if is_kept and choice.chosen else write_dynamic(model, [], self._weights)
+
+    def _smoothed(
+        self, model: onnx.ModelProto, choice: DynamicChoice, context: PassContext
+    ) -> onnx.ModelProto:
+        """Return the float model with smoother inputs of products, as far as samples tell how."""
+        readers = sole_products(GraphView(model.graph), choice.chosen)
+        if not self.smooth or not readers or not len(context.samples):
+            return model
+        result = working_copy(model)
+        few = at_most(hold_out(context.samples)[0], SMOOTHING_SAMPLES)
+        try:
+            ranges = collect(result, readers, replace(context, samples=few), ChannelRange)
+        except CalibrationError:
+            if context.samples.origin == "dataset":
+                raise
+            return model
+        count = len(smooth(result, readers, ranges, self._weights.steps))
+        choice.notes.append(f"inputs of matrix products made smoother: {count} of {len(readers)}")
         return result

@@ -1,5 +1,6 @@
 """Writes integer operators whose activations are rounded by the range of each run."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -49,6 +50,11 @@ class WeightOptions:
         """The integers without regard to their neighbours."""
         return IntegerType(self.weight_type, is_symmetric=True, reduce_range=self.reduce_range)
 
+    @property
+    def steps(self) -> int:
+        """How many steps the range of a weight has, at most."""
+        return IntegerType(self.weight_type, is_symmetric=True).levels - 1
+
     def rounded(self, rows: Floats) -> tuple[Integers, Scale]:
         """Return the integers and scales of a weight (inputs, channels)."""
         if self.reduce_range and self.weight_type == "int8":
@@ -91,6 +97,20 @@ def place_dynamic(
             else:
                 declined.append(Declined(node, problem))
     return products, lstms, declined
+
+
+def sole_products(view: GraphView, chosen: Collection[str]) -> dict[str, list[WeightedNode]]:
+    """Return the computed activations that chosen MatMuls multiply with weights of their own."""
+    found: dict[str, list[WeightedNode]] = defaultdict(list)
+    for each in place_dynamic(view, chosen)[0]:
+        found[each.activation].append(each)
+    return {
+        name: products
+        for name, products in found.items()
+        if name in view.producers
+        and all(each.node.op_type == "MatMul" for each in products)
+        and all(view.only_reader(each.weight) is each.node for each in products)
+    }
 
 
 def _lstm_problem(node: onnx.NodeProto, view: GraphView) -> str | None:

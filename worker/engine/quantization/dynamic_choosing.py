@@ -36,6 +36,8 @@ def keep_faster(
     choice: DynamicChoice, model: onnx.ModelProto, feeds: Feeds, options: WeightOptions
 ) -> None:
     """Take out the nodes that are no faster in integers on this processor."""
+    if not choice.chosen:
+        return
     trials = NodeTrials(model, choice.chosen, feeds, options)
     slow = [n for n in choice.chosen if trials.latency_ratio(n) > FASTER_RATIO]
     choice.leave_float(slow, NO_FASTER)
@@ -49,6 +51,8 @@ def keep_answers(
     allowed: float,
 ) -> None:
     """Take out the nodes whose own outputs suffer most, until the model's error is allowed."""
+    if not choice.chosen:
+        return
     errors = AnswerErrors(model, samples)
 
     def measure(names: Collection[str]) -> float:
@@ -72,6 +76,8 @@ def keep_fast(
     choice: DynamicChoice, before: onnx.ModelProto, after: onnx.ModelProto, samples: Sequence[Feeds]
 ) -> bool:
     """Take out all nodes where the whole model is slower; return whether it is not."""
+    if not choice.chosen:
+        return True
     ratio = latency_ratio(before, after, samples)
     if ratio <= SLOWER_RATIO:
         return True

@@ -150,6 +150,53 @@ def test_fallback_off_keeps_no_node_in_float(tmp_path):
     assert "MatMulInteger" in {node.op_type for node in result.model.graph.node}
 
 
+def spiked_inputs(rows=16):
+    """Inputs whose first channel is a hundred times larger than the others."""
+    inputs = uniform(rows, 64)
+    inputs[:, 0] *= 100
+    return {"x": inputs}
+
+
+def behind_relu():
+    """y = max(x, 0) @ w."""
+    return model_of(
+        [
+            helper.make_node("Relu", ["x"], ["active"], name="relu"),
+            helper.make_node("MatMul", ["active", "w"], ["y"], name="matmul"),
+        ],
+        [float_value("x", ["rows", 64])],
+        [float_value("y", ["rows", 32])],
+        {"w": np.vstack([uniform(1, 32) / 100, uniform(63, 32)])},
+    )
+
+
+def test_large_channels_move_into_the_weights(tmp_path):
+    model, feeds = behind_relu(), spiked_inputs()
+    context = pass_context(tmp_path, [feeds])
+
+    plain, smoothed = (
+        DynamicQuantization(fallback="off", smooth=smooth).apply(model, context)
+        for smooth in (False, True)
+    )
+
+    drifts = [
+        sqnr_db(answers(model, feeds)[0], answers(result.model, feeds)[0])
+        for result in (plain, smoothed)
+    ]
+    assert drifts[1] > drifts[0] + 10
+    assert "inputs of matrix products made smoother: 1 of 1" in smoothed.notes
+
+
+def test_a_node_that_spoils_the_answers_stays_in_float(tmp_path):
+    context = pass_context(tmp_path, [spiked_inputs(rows=512)])
+    options = {"smooth": False, "fallback_sqnr_db": 60}
+
+    result = DynamicQuantization(**options).apply(behind_relu(), context)
+
+    assert "MatMulInteger" not in {node.op_type for node in result.model.graph.node}
+    assert "matmul" in {skip.node for skip in result.skipped}
+
+
 def test_a_weight_that_others_read_stays_float(tmp_path):
     model = model_of(
         [

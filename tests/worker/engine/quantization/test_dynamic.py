@@ -4,7 +4,12 @@ from onnx import helper, numpy_helper
 
 from tests.engine_runs import answers, sqnr_db
 from tests.onnx_models import float_value, linear, model_of, recurrent
-from worker.engine.quantization.dynamic import WeightOptions, place_dynamic, write_dynamic
+from worker.engine.quantization.dynamic import (
+    WeightOptions,
+    place_dynamic,
+    sole_products,
+    write_dynamic,
+)
 from worker.engine.quantization.graph_view import GraphView
 
 
@@ -86,3 +91,24 @@ def test_an_lstm_whose_batch_comes_first_is_declined():
 
     assert lstms == []
     assert declined[0].reason == "its batch comes first (layout 1)"
+
+
+def test_products_of_one_activation_are_grouped():
+    model = two_products()
+    model.graph.node.insert(0, helper.make_node("Relu", ["raw"], ["x"], name="relu"))
+    del model.graph.input[:]
+    model.graph.input.append(float_value("raw", ["rows", 8]))
+
+    found = sole_products(GraphView(model.graph), ["first", "other"])
+
+    assert {name: [w.node.name for w in group] for name, group in found.items()} == {
+        "x": ["first", "other"]
+    }
+
+
+def test_a_graph_input_and_a_shared_weight_are_left_out():
+    shared = two_products(weight="w")
+    shared.graph.node.insert(0, helper.make_node("Relu", ["raw"], ["x"], name="relu"))
+
+    assert sole_products(GraphView(two_products().graph), ["first", "other"]) == {}
+    assert sole_products(GraphView(shared.graph), ["first", "other"]) == {}
