@@ -13,6 +13,7 @@ from app.api.problems import Responses, responses
 from app.api.schemas import Dataset, Page
 from app.api.uploads import Receiver
 from app.services import datasets
+from app.services.content import uploaded
 from app.tables import DatasetRow
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -87,5 +88,5 @@ def download_dataset(
     request: Request, dataset_id: Identifier, caller: Reader, context: Context
 ) -> Response:
     """Download the uploaded file as it came."""
-    content = datasets.content(datasets.get(context, caller.workspace, dataset_id))
+    content = uploaded(datasets.get(context, caller.workspace, dataset_id))
     return serve_content(request, context.storage, content)

@@ -12,6 +12,7 @@ from app.api.problems import Responses, responses
 from app.api.schemas import Model, Page
 from app.api.uploads import Receiver
 from app.services import models
+from app.services.content import uploaded
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -77,5 +78,5 @@ def download_model(
     request: Request, model_id: Identifier, caller: Reader, context: Context
 ) -> Response:
     """Download the uploaded file as it came."""
-    content = models.content(models.get(context, caller.workspace, model_id))
+    content = uploaded(models.get(context, caller.workspace, model_id))
     return serve_content(request, context.storage, content)

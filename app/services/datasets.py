@@ -11,7 +11,6 @@ from app.db import database_now, new_id, reading
 from app.errors import ConflictError
 from app.repositories import datasets, jobs, models
 from app.repositories.pages import Page
-from app.services.content import Content, media_type_of
 from app.services.context import ServiceContext
 from app.services.inspection import inspect_dataset
 from app.services.uploads import Upload, ensure_stored
@@ -134,18 +133,6 @@ def delete(context: ServiceContext, workspace: str, dataset_id: str) -> None:
                 code="dataset_in_use",
             )
         datasets.delete(session, row)
-
-
-def content(row: DatasetRow) -> Content:
-    """Return the uploaded file."""
-    return Content(
-        storage_key=row.storage_key,
-        file_name=row.name,
-        media_type=media_type_of(row.name),
-        sha256=row.sha256,
-        size_bytes=row.size_bytes,
-        created_at=row.created_at,
-    )
 
 
 def _model_info(context: ServiceContext, workspace: str, model_id: str) -> ModelInfo:

@@ -6,7 +6,6 @@ from app.db import database_now, new_id, reading
 from app.errors import ConflictError
 from app.repositories import jobs, models
 from app.repositories.pages import Page
-from app.services.content import Content, media_type_of
 from app.services.context import ServiceContext
 from app.services.inspection import inspect_model
 from app.services.uploads import Upload, ensure_stored
@@ -82,18 +81,6 @@ def delete(context: ServiceContext, workspace: str, model_id: str) -> None:
                 code="model_in_use",
             )
         models.delete(session, row)
-
-
-def content(row: ModelRow) -> Content:
-    """Return the uploaded file."""
-    return Content(
-        storage_key=row.storage_key,
-        file_name=row.name,
-        media_type=media_type_of(row.name),
-        sha256=row.sha256,
-        size_bytes=row.size_bytes,
-        created_at=row.created_at,
-    )
 
 
 def _renew(context: ServiceContext, workspace: str, sha256: str) -> ModelRow | None:
