@@ -20,7 +20,7 @@ from worker.engine.samples import Feeds
 from worker.engine.timing import LoadedPair, time_in_turn
 
 TIMED_SAMPLES = 1
-TIMED_PAIRS = 12
+TIMED_PAIRS = 9
 SEARCHED_SAMPLES = 1
 """Samples that a search for the roundings that hurt runs; what it finds is checked on all."""
 NOT_FUSED = "onnxruntime would compute it in float between integers"

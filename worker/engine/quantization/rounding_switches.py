@@ -13,7 +13,7 @@ from worker.engine.quantization.answer_errors import AnswerErrors
 from worker.engine.runtime import open_session
 from worker.engine.samples import Array
 
-MAX_MEASUREMENTS = 48
+MAX_MEASUREMENTS = 36
 """Sets of roundings that one search tries."""
 NOT_WORTH_SPLITTING = 1 / 32
 """Share of the error that is allowed below which a set is not looked into."""
