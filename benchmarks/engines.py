@@ -52,7 +52,7 @@ def parse_arguments() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="NAME=PYTHON",
-        help="nncf, inc or quark, and the interpreter of its environment",
+        help="nncf or inc, and the interpreter of its environment",
     )
     parser.add_argument("--report", action="store_true", help="run nothing: show what is known")
     parser.add_argument("--write", type=Path, help="a Markdown file instead of standard output")
@@ -62,6 +62,9 @@ def parse_arguments() -> argparse.Namespace:
 def chosen_methods(arguments: argparse.Namespace) -> list[Method]:
     """Return the methods that were asked for, all of them where none was named."""
     pythons = dict(engine.split("=", 1) for engine in arguments.engine)
+    unknown = set(pythons) - {"nncf", "inc"}
+    if unknown:
+        sys.exit(f"{', '.join(sorted(unknown))}: the engines are nncf and inc")
     methods = [
         *own_methods(),
         *onnxruntime_methods(reduce_range=not has_exact_int8_products()),
