@@ -13,9 +13,7 @@ from worker.engine.quantization.node_trials import NodeTrials
 from worker.engine.samples import Feeds
 
 FASTER_RATIO = 0.95
-"""Latency of a node in integers over that in float that is no noise."""
-SLOWER_RATIO = 1.02
-"""The same of a whole model, above which it is slower."""
+"""Latency in integers over that in float, of a node or a model, that is worth rounding for."""
 
 
 @dataclass
@@ -75,13 +73,13 @@ def keep_answers(
 def keep_fast(
     choice: DynamicChoice, before: onnx.ModelProto, after: onnx.ModelProto, samples: Sequence[Feeds]
 ) -> bool:
-    """Take out all nodes where the whole model is slower; return whether it is not."""
+    """Take out all nodes where the whole model is no faster; return whether it is."""
     if not choice.chosen:
         return True
     ratio = latency_ratio(before, after, samples)
-    if ratio <= SLOWER_RATIO:
+    if ratio <= FASTER_RATIO:
         return True
-    reason = f"it made the model slower: {ratio:.2f} times the latency"
+    reason = f"integers do not make the model faster: {ratio:.2f} times the latency"
     choice.notes.append(f"{len(choice.chosen)} nodes stay in float after all: {reason}")
     choice.leave_float(choice.chosen, reason)
     return False

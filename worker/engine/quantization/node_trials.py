@@ -1,6 +1,6 @@
 """Single nodes run in float and in integers, on what they read in a run of the model."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import numpy as np
 import onnx
@@ -81,7 +81,7 @@ class NodeTrials:
     def _constants(self, node: onnx.NodeProto) -> list[str]:
         return [name for name in node.input if name in self.view.initializers]
 
-    def _inputs(self, name: str) -> Mapping[str, Array] | Feeds:
+    def _inputs(self, name: str) -> Feeds:
         read = dict.fromkeys(self.nodes[name].input)
         return {each: self.values[each] for each in read if each in self.values}
 

@@ -70,7 +70,7 @@ def refuse_unchanged(changed: Sized, skipped: Sequence["SkippedNode"]) -> None:
         for reason, nodes in sorted(reasons.items(), key=_importance)[:REASONS]
     )
     raise PassError(
-        f"no weight of the model can be quantized this way; weight_quantization reaches more. Left "
+        "the model has no float weight that is worth storing as integers; leave it as it is. Left "
         f"alone: {named or 'no nodes'}",
         code="nothing_to_compress",
     )
