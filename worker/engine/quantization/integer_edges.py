@@ -72,8 +72,9 @@ def model_times(
     other, so what follows the node and reads nothing else counts with it.
     """
     found: dict[str, NodeTimes] = {}
+    with_weights = {weighted.node.name for weighted in placement.weighted}
     for weighted in placement.weighted:
-        chain = _followers(weighted, view)
+        chain = _followers(weighted, view, with_weights)
         kernel = in_integers.find([weighted.node.name, *weighted.node.output])
         is_fused = kernel is not None and in_integers.op_types[kernel] not in FLOAT_KERNELS
         found[weighted.node.name] = NodeTimes(
@@ -88,17 +89,18 @@ def model_times(
     )
 
 
-def _followers(weighted: WeightedNode, view: GraphView) -> dict[str, None]:
-    """Return the names of a node, of the nodes that read nothing but its results, and of both's.
+def _followers(weighted: WeightedNode, view: GraphView, others: set[str]) -> dict[str, None]:
+    """Return the names of a node, of those behind it that read nothing else, and their outputs.
 
-    Names of kernels come from either.
+    They end at nodes with weights of their own, `others`. Names of kernels come from either.
     """
     values: Mapping[str, None] = dict.fromkeys(weighted.node.output)
     names: dict[str, None] = {weighted.node.name: None, **values}
     inside, waiting = set(values), list(values)
     while waiting:
         for node in view.readers.get(waiting.pop(), []):
-            if node.name not in names and _reads_only(node, inside, view):
+            is_new = node.name not in names and node.name not in others
+            if is_new and _reads_only(node, inside, view):
                 names |= {node.name: None, **dict.fromkeys(node.output)}
                 inside |= set(node.output)
                 waiting += node.output
