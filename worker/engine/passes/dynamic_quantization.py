@@ -72,7 +72,7 @@ class DynamicQuantization(NodeSelectingPass):
     """Which of the chosen nodes stay in float: with `auto`, those that are no faster in integers on
     this processor, and those whose rounding moves the answers too far; `off` keeps none. The
     weights of all other nodes are stored in 8 bits either way."""
-    fallback_sqnr_db: Annotated[float, Field(ge=0, le=80)] = 22.0
+    fallback_sqnr_db: Annotated[float, Field(ge=0, le=80)] = 23.0
     """With `fallback: auto`, how close the answers must be on held back samples, as
     10 log10(signal / error) of the worst output."""
 

@@ -65,14 +65,24 @@ class WeightOptions:
         return quantize(rows, found, axis, self.kind), found
 
 
+Rounded = dict[tuple[str, bool], tuple[Integers, Scale]]
+"""Weights of products by name, and whether they were transposed."""
+
+
 def write_dynamic(
-    model: onnx.ModelProto, nodes: Collection[str], options: WeightOptions
+    model: onnx.ModelProto,
+    nodes: Collection[str],
+    options: WeightOptions,
+    known: Rounded | None = None,
 ) -> onnx.ModelProto:
-    """Return a copy of the model with these nodes in integers."""
+    """Return a copy of the model with these nodes in integers.
+
+    `known` keeps the rounded weights from one writing of the same model to the next.
+    """
     result = onnx.ModelProto()
     result.CopyFrom(model)
     products, lstms, _ = place_dynamic(GraphView(result.graph), nodes)
-    DynamicWriter(result, options).write(products, lstms)
+    DynamicWriter(result, options, {} if known is None else known).write(products, lstms)
     return result
 
 
@@ -129,11 +139,12 @@ def _lstm_problem(node: onnx.NodeProto, view: GraphView) -> str | None:
 class DynamicWriter:
     """Replaces nodes by integer operators, in one model."""
 
-    def __init__(self, model: onnx.ModelProto, options: WeightOptions) -> None:
+    def __init__(self, model: onnx.ModelProto, options: WeightOptions, known: Rounded) -> None:
         self.model = model
         self.view = GraphView(model.graph)
         self.names = NameGiver(taken_names(model))
         self.options = options
+        self.known = known
         self.initializers: list[onnx.TensorProto] = []
         self.rounded: dict[str, list[str]] = {}
         self.weights: dict[tuple[str, bool], list[str]] = {}
@@ -195,13 +206,12 @@ class DynamicWriter:
         is_transposed = weighted.node.op_type == "Gemm" and weighted.channel_axis == 0
         key = (weighted.weight, is_transposed)
         if key not in self.weights:
-            values = self._values(weighted.weight)
-            values = values.T if is_transposed else values
-            if weighted.node.op_type == "Conv":
-                integers, scale = self._kernel(values)
-            else:
-                integers, scale = self.options.rounded(np.ascontiguousarray(values))
-            self.weights[key] = self._store(weighted.weight, integers, scale)
+            if key not in self.known:
+                values = self._values(weighted.weight)
+                values = np.ascontiguousarray(values.T if is_transposed else values)
+                is_conv = weighted.node.op_type == "Conv"
+                self.known[key] = self._kernel(values) if is_conv else self.options.rounded(values)
+            self.weights[key] = self._store(weighted.weight, *self.known[key])
         return self.weights[key]
 
     def _kernel(self, values: Floats) -> tuple[Integers, Scale]:

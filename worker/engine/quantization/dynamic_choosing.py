@@ -7,7 +7,7 @@ import onnx
 
 from worker.engine.quantization.answer_errors import AnswerErrors
 from worker.engine.quantization.choosing import NO_FASTER, TOO_FRAGILE, latency_ratio
-from worker.engine.quantization.dynamic import WeightOptions, write_dynamic
+from worker.engine.quantization.dynamic import Rounded, WeightOptions, write_dynamic
 from worker.engine.quantization.fallback import decibels
 from worker.engine.quantization.node_trials import NodeTrials
 from worker.engine.samples import Feeds
@@ -52,9 +52,10 @@ def keep_answers(
     if not choice.chosen:
         return
     errors = AnswerErrors(model, samples)
+    known: Rounded = {}
 
     def measure(names: Collection[str]) -> float:
-        return errors.of_model(write_dynamic(model, names, options))
+        return errors.of_model(write_dynamic(model, names, options, known))
 
     before = measure(choice.chosen)
     if before <= allowed:

@@ -15,7 +15,7 @@ Integers = npt.NDArray[np.int8]
 
 LARGEST_PAIR = 128
 LARGEST = 127.0
-LARGEST_VALUES = np.linspace(LARGEST, LARGEST_PAIR / 2, 8)
+LARGEST_VALUES = np.linspace(LARGEST, LARGEST_PAIR / 2, 6)
 """What to try for the integer of a channel's largest weight; at the last no pair is too large."""
 
 
@@ -43,14 +43,17 @@ def paired_rounding(weight: Floats, *, per_channel: bool) -> tuple[Integers, Flo
 
 def _rounded(weight: Floats, scale: Floats) -> Floats:
     """Return the nearest integers, with both of a pair that is too large moved towards 0."""
-    rounded: Floats = np.clip(np.rint(weight / scale), -LARGEST, LARGEST).astype(np.float32)
+    rounded = weight / scale
+    np.rint(rounded, out=rounded)
+    np.clip(rounded, -LARGEST, LARGEST, out=rounded)
     count = len(rounded) // 2 * 2
     first, second = rounded[0:count:2], rounded[1:count:2]
-    excess = np.abs(first + second) - LARGEST_PAIR
-    is_too_large = excess > 0
+    sums = np.abs(first + second)
+    where = np.nonzero(sums > LARGEST_PAIR)
     # The two are of one sign, and both larger than the excess.
-    half, rest = np.ceil(excess / 2) * is_too_large, np.floor(excess / 2) * is_too_large
-    is_first_larger = np.abs(first) >= np.abs(second)
-    rounded[0:count:2] -= np.sign(first) * np.where(is_first_larger, half, rest)
-    rounded[1:count:2] -= np.sign(second) * np.where(is_first_larger, rest, half)
+    excess = sums[where] - LARGEST_PAIR
+    is_first_larger = np.abs(first[where]) >= np.abs(second[where])
+    from_first = np.where(is_first_larger, np.ceil(excess / 2), np.floor(excess / 2))
+    first[where] -= np.sign(first[where]) * from_first
+    second[where] -= np.sign(second[where]) * (excess - from_first)
     return rounded
