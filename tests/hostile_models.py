@@ -146,20 +146,12 @@ def deeply_nested(depth) -> bytes:
 def nested_both_ways(depth) -> bytes:
     """If in both branches of If: twice as many graphs with each level."""
     condition = numpy_helper.from_array(np.array(True), "flag")
-
-    def level(depth):
-        if depth == 0:
-            node = helper.make_node("Identity", ["x"], ["z"])
-        else:
-            node = helper.make_node(
-                "If", ["flag"], ["z"], then_branch=level(depth - 1), else_branch=level(depth - 1)
-            )
-        return helper.make_graph([node], "branch", [], [float_value("z", [1])])
-
-    node = helper.make_node(
-        "If", ["flag"], ["y"], then_branch=level(depth), else_branch=level(depth)
-    )
-    return unchecked([node], [float_value("x", [1])], [float_value("y", [1])], [condition])
+    value = [float_value("z", [1])]
+    node = helper.make_node("Identity", ["x"], ["z"])
+    for _ in range(depth + 1):
+        graph = helper.make_graph([node], "branch", [], value)
+        node = helper.make_node("If", ["flag"], ["z"], then_branch=graph, else_branch=graph)
+    return unchecked([node], [float_value("x", [1])], value, [condition])
 
 
 def nested_one_way(depth) -> bytes:
