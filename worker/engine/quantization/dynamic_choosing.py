@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 import onnx
 
+from worker.engine.node_trials import NodeTrials
 from worker.engine.quantization.answer_errors import AnswerErrors
 from worker.engine.quantization.choosing import NO_FASTER, TOO_FRAGILE, latency_ratio
 from worker.engine.quantization.dynamic import Rounded, WeightOptions, write_dynamic
 from worker.engine.quantization.fallback import decibels
-from worker.engine.quantization.node_trials import NodeTrials
 from worker.engine.samples import Feeds
 
 FASTER_RATIO = 0.95
@@ -36,9 +36,13 @@ def keep_faster(
     """Take out the nodes that are no faster in integers on this processor."""
     if not choice.chosen:
         return
-    trials = NodeTrials(model, choice.chosen, feeds, options)
+    trials = NodeTrials(model, choice.chosen, feeds, _in_integers(options))
     slow = [n for n in choice.chosen if trials.latency_ratio(n) > FASTER_RATIO]
     choice.leave_float(slow, NO_FASTER)
+
+
+def _in_integers(options: WeightOptions) -> Callable[[onnx.ModelProto, str], onnx.ModelProto]:
+    return lambda model, name: write_dynamic(model, [name], options)
 
 
 def keep_answers(
@@ -61,7 +65,7 @@ def keep_answers(
     if before <= allowed:
         choice.notes.append(f"integers alone keep {decibels(before):.1f} dB of the answers")
         return
-    trials = NodeTrials(model, choice.chosen, samples[0], options)
+    trials = NodeTrials(model, choice.chosen, samples[0], _in_integers(options))
     ranked = sorted(choice.chosen, key=trials.error, reverse=True)
     count, after = _fewest(len(ranked), lambda count: measure(ranked[count:]), allowed)
     choice.leave_float(ranked[:count], TOO_FRAGILE)

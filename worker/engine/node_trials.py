@@ -1,13 +1,12 @@
-"""Single nodes run in float and in integers, on what they read in a run of the model."""
+"""Single nodes run as they are and compressed, on what they read in a run of the model."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import onnx
 from onnx import helper
 
 from worker.engine.errors import CalibrationError
 from worker.engine.quantization.answer_errors import AnswerErrors
-from worker.engine.quantization.dynamic import WeightOptions, write_dynamic
 from worker.engine.quantization.graph_view import GraphView
 from worker.engine.runtime import open_session, run
 from worker.engine.samples import Array, Feeds
@@ -17,24 +16,27 @@ TIMED_PAIRS = 15
 
 
 class NodeTrials:
-    """What it is worth to compute each of some nodes in integers."""
+    """What it is worth to compress each of some nodes.
+
+    `compress` takes a model of one node, and its name, and returns that model compressed.
+    """
 
     def __init__(
         self,
         model: onnx.ModelProto,
         names: Collection[str],
         feeds: Feeds,
-        options: WeightOptions,
+        compress: Callable[[onnx.ModelProto, str], onnx.ModelProto],
     ) -> None:
         self.model = model
         self.view = GraphView(model.graph)
         self.nodes = {node.name: node for node in model.graph.node if node.name in names}
-        self.options = options
+        self.compress = compress
         self.values = self._values_read(feeds)
         self._ratios: dict[object, float] = {}
 
     def latency_ratio(self, name: str) -> float:
-        """Return the time of a node in integers over that in float, on one thread.
+        """Return the time of a node compressed over that as it is, on one thread.
 
         Nodes that differ in their values only are timed once.
         """
@@ -45,18 +47,18 @@ class NodeTrials:
         key = (node.op_type, tuple(shapes), tuple(weights), tuple(attributes))
         if key not in self._ratios:
             single = self._single(name)
-            integer = write_dynamic(single, [name], self.options)
-            pair = LoadedPair(open_session(single), open_session(integer), 0.0, 0.0)
+            compressed = self.compress(single, name)
+            pair = LoadedPair(open_session(single), open_session(compressed), 0.0, 0.0)
             seconds, others = time_in_turn(pair, [inputs], TIMED_PAIRS, lambda _: None)
             # The shortest times: what else the machine does only adds to them.
             self._ratios[key] = min(others) / min(seconds)
         return self._ratios[key]
 
     def error(self, name: str) -> float:
-        """Return the Σ(a - b)² / Σa² that integers make of a node's output."""
+        """Return the Σ(a - b)² / Σa² that compression makes of a node's output."""
         single = self._single(name)
         errors = AnswerErrors(single, [self._inputs(name)])
-        return errors.of_model(write_dynamic(single, [name], self.options))
+        return errors.of_model(self.compress(single, name))
 
     def _values_read(self, feeds: Feeds) -> dict[str, Array]:
         """Run the model once and return what the nodes read that is no constant."""

@@ -3,11 +3,15 @@ import pytest
 from onnx import helper
 
 from tests.onnx_models import float_value, model_of, recurrent
-from worker.engine.quantization.dynamic import WeightOptions
-from worker.engine.quantization.node_trials import NodeTrials
+from worker.engine.node_trials import NodeTrials
+from worker.engine.quantization.dynamic import WeightOptions, write_dynamic
 
 OPTIONS = WeightOptions(reduce_range=True)
 """Right on every processor."""
+
+
+def in_integers(model, name):
+    return write_dynamic(model, [name], OPTIONS)
 
 
 def uniform(*shape):
@@ -40,7 +44,7 @@ def test_error_is_that_of_rounding_to_8_bits():
         {"w": np.eye(16, dtype=np.float32)},
     )
 
-    trials = NodeTrials(model, ["matmul"], {"x": rows}, OPTIONS)
+    trials = NodeTrials(model, ["matmul"], {"x": rows}, in_integers)
 
     assert trials.error("matmul") < 1e-10
 
@@ -50,7 +54,7 @@ def test_an_ignored_but_huge_input_makes_a_larger_error():
     spiked[0, 0] = 100
 
     errors = [
-        NodeTrials(chain(32), ["first"], {"x": rows}, OPTIONS).error("first")
+        NodeTrials(chain(32), ["first"], {"x": rows}, in_integers).error("first")
         for rows in (plain, spiked)
     ]
 
@@ -58,19 +62,19 @@ def test_an_ignored_but_huge_input_makes_a_larger_error():
 
 
 def test_a_tiny_product_is_slower_in_integers():
-    trials = NodeTrials(chain(4), ["second"], {"x": uniform(1, 4)}, OPTIONS)
+    trials = NodeTrials(chain(4), ["second"], {"x": uniform(1, 4)}, in_integers)
 
     assert trials.latency_ratio("second") > 1
 
 
 def test_nodes_of_the_same_shapes_are_timed_once():
-    trials = NodeTrials(chain(32), ["first", "second"], {"x": uniform(4, 32)}, OPTIONS)
+    trials = NodeTrials(chain(32), ["first", "second"], {"x": uniform(4, 32)}, in_integers)
 
     assert trials.latency_ratio("first") == trials.latency_ratio("second")
 
 
 @pytest.mark.parametrize("name", ["lstm", "matmul"])
 def test_recurrent_nodes_are_tried_on_their_own_inputs(name):
-    trials = NodeTrials(recurrent(), ["lstm", "matmul"], {"x": uniform(12, 1, 8)}, OPTIONS)
+    trials = NodeTrials(recurrent(), ["lstm", "matmul"], {"x": uniform(12, 1, 8)}, in_integers)
 
     assert trials.error(name) < 1e-2
