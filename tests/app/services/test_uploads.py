@@ -1,5 +1,6 @@
 import hashlib
 import resource
+from contextlib import contextmanager
 
 import pytest
 
@@ -28,21 +29,22 @@ def test_stops_at_the_cap(tmp_path):
     writer.discard()
 
 
-@pytest.fixture
-def _full_disk():
-    """Let no file grow beyond a kilobyte."""
+@contextmanager
+def full_disk():
+    """Let no file grow beyond a kilobyte; not for longer, as the test's own log is a file too."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("_full_disk")
 @pytest.mark.parametrize("size", [5000, 500_000])
 def test_a_full_disk_is_a_fault_of_the_storage(tmp_path, size):
     writer = SpoolWriter(tmp_path, "a.onnx", max_bytes=10**6)
 
-    with pytest.raises(StorageError, match="cannot write"):
+    with full_disk(), pytest.raises(StorageError, match="cannot write"):
         _write_and_finish(writer, size)
     writer.discard()
 
