@@ -12,7 +12,7 @@ from typing_extensions import override
 from worker.engine.errors import PassError
 from worker.engine.names import NameGiver, taken_names
 from worker.engine.passes.base import Pass, PassContext, PassResult
-from worker.engine.quantization.working_copy import refuse_quantized
+from worker.engine.quantization.working_copy import name_nodes, refuse_quantized
 from worker.engine.weights.compensation import compensated_rounding, output_error
 from worker.engine.weights.finding import Weight, find_weights
 from worker.engine.weights.folding import unfolded_values
@@ -29,7 +29,8 @@ from worker.engine.weights.grids import (
     scales_of,
 )
 from worker.engine.weights.moments import MultipliedLayer, collect, multiplied_layers
-from worker.engine.weights.storage import MINIMUM_OPSETS, FoldedStorage
+from worker.engine.weights.native import NATIVE_BITS, faster_packed, native_layout
+from worker.engine.weights.storage import MINIMUM_OPSETS, NATIVE_OPSET, WeightStorage
 
 DEFAULT_AVERAGE_BITS = {8: 9.0, 4: 4.75, 2: 3.0}
 
@@ -43,6 +44,8 @@ class Choice:
     error: float
     fallback: Grid
     fallback_error: float
+    is_packed: bool
+    """Whether the runtime multiplies with the integers themselves."""
 
     @property
     def gain_per_bit(self) -> float:
@@ -76,6 +79,11 @@ class WeightQuantization(Pass):
     error_compensation: bool = True
     """Below 8 bits and with calibration data, let later values of a row absorb the rounding error
     of earlier ones, as the data weighs it (GPTQ)."""
+    runtime_form: Literal["auto", "folded", "native"] = "auto"
+    """`folded` weights become floats when the model is loaded; `native` ones, of MatMul and Gemm,
+    stay packed (MatMulNBits), which needs less memory, is faster for a few rows and slower for
+    many, and rounds activations too. `auto` times each node in both forms on the calibration data,
+    where the model has opset 21; without data all are folded."""
     minimum_values: Annotated[int, Field(ge=1)] = 512
     """Weights with fewer values stay in float: their scales would cost more than is saved."""
 
@@ -83,12 +91,14 @@ class WeightQuantization(Pass):
 
     @override
     def required_opset(self) -> int:
-        return MINIMUM_OPSETS[self.bits]
+        opset = MINIMUM_OPSETS[self.bits]
+        return max(opset, NATIVE_OPSET) if self.runtime_form == "native" else opset
 
     @override
     def apply(self, model: onnx.ModelProto, context: PassContext) -> PassResult:
         compressed = onnx.ModelProto()
         compressed.CopyFrom(model)
+        name_nodes(compressed)
         weights = find_weights(compressed, self.minimum_values)
         if not weights:
             refuse_quantized(model)
@@ -98,25 +108,43 @@ class WeightQuantization(Pass):
                 code="nothing_to_compress",
             )
         layers = self._collect_moments(compressed, weights, context)
+        packed = self._packed_layouts(compressed, weights, context)
         choices = []
         for index, weight in enumerate(weights):
-            choices.append(self._choose(weight, layers.get(weight.name)))
+            choices.append(self._choose(weight, layers.get(weight.name), packed.get(weight.name)))
             context.report_progress("compressing", (index + 1) / len(weights))
         upgraded = self._spend_budget(choices)
-        storage = FoldedStorage(compressed, NameGiver(taken_names(compressed)))
+        storage = WeightStorage(compressed, NameGiver(taken_names(compressed)))
         for choice in choices:
-            storage.store(choice.weight, choice.grid)
-        folded = storage.finish()
-        notes = (
-            [] if not upgraded else [f"kept at 8 bits, as they gain most: {', '.join(upgraded)}"]
-        )
-        computed = sorted(unfolded_values(compressed, folded, context.workdir))
-        if computed:
-            notes.append(
-                f"decoded at every run, as onnxruntime did not fold: {', '.join(computed)}"
-            )
+            write = storage.keep_packed if choice.is_packed else storage.store
+            write(choice.weight, choice.grid)
+        computed = unfolded_values(compressed, storage.finish(), context.workdir)
+        lists = {
+            "kept at 8 bits, as they gain most": upgraded,
+            "multiplied with in their packed form": [c.weight.name for c in choices if c.is_packed],
+            "decoded at every run, as onnxruntime did not fold": sorted(computed),
+        }
+        notes = [f"{what}: {', '.join(names)}" for what, names in lists.items() if names]
         changed = [use.node.name or use.node.output[0] for w in weights for use in w.uses]
         return PassResult(compressed, list(dict.fromkeys(changed)), notes=notes)
+
+    def _packed_layouts(
+        self, model: onnx.ModelProto, weights: list[Weight], context: PassContext
+    ) -> dict[str, Layout]:
+        """Return the layouts of the weights to keep packed at run time, by name."""
+        if self.runtime_form == "folded" or self.bits not in NATIVE_BITS:
+            return {}
+        layouts = {w.name: native_layout(w, model, self.block_size) for w in weights}
+        possible = {name: layout for name, layout in layouts.items() if layout is not None}
+        if self.runtime_form == "native" or not possible:
+            return possible
+        if context.samples.origin == "synthetic" or context.execution_provider != "cpu":
+            return {}
+        sample = next(iter(context.samples), None)
+        if sample is None:
+            return {}
+        faster = faster_packed(model, weights, sample.feeds, self.bits, self.block_size)
+        return {name: layout for name, layout in possible.items() if name in faster}
 
     def _collect_moments(
         self, model: onnx.ModelProto, weights: list[Weight], context: PassContext
@@ -134,22 +162,32 @@ class WeightQuantization(Pass):
             )
         return layers
 
-    def _choose(self, weight: Weight, layer: MultipliedLayer | None) -> Choice:
+    def _choose(
+        self, weight: Weight, layer: MultipliedLayer | None, packed: Layout | None
+    ) -> Choice:
         array = numpy_helper.to_array(weight.tensor).astype(np.float32)
-        fallback = per_channel_grid(array, weight.channel_axes)
-        grid = fallback if self.bits == 8 else self._block_grid(weight, array, layer)
+        if packed is None:
+            fallback = per_channel_grid(array, weight.channel_axes)
+        else:
+            fallback = round_to_grid(array, packed, 8, scales_of(array, packed, 8))
+        grid = fallback if self.bits == 8 else self._block_grid(weight, array, layer, packed)
         if grid.values.size == 0 or _bits(grid) >= _bits(fallback):
             grid = fallback
-        return Choice(
-            weight, grid, _error(array, grid, layer), fallback, _error(array, fallback, layer)
-        )
+        error, fallback_error = _error(array, grid, layer), _error(array, fallback, layer)
+        return Choice(weight, grid, error, fallback, fallback_error, packed is not None)
 
-    def _block_grid(self, weight: Weight, array: FloatArray, layer: MultipliedLayer | None) -> Grid:
+    def _block_grid(
+        self,
+        weight: Weight,
+        array: FloatArray,
+        layer: MultipliedLayer | None,
+        packed: Layout | None,
+    ) -> Grid:
         """Return a grid with a scale for each block, its rounding compensated where possible."""
         contraction_first = any(
             use.node.op_type == "MatMul" and use.input_index == 1 for use in weight.uses
         ) or (layer is not None and layer.is_contracted_first)
-        layout = block_layout(array.shape, contraction_first, self.block_size)
+        layout = packed or block_layout(array.shape, contraction_first, self.block_size)
         if layout is None:
             return per_channel_grid(array, weight.channel_axes)
         scale = scales_of(array, layout, self.bits)

@@ -34,14 +34,19 @@ def working_copy(model: onnx.ModelProto) -> onnx.ModelProto:
     refuse_quantized(model)
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    taken = {node.name for node in copy.graph.node}
+    name_nodes(copy)
+    return copy
+
+
+def name_nodes(model: onnx.ModelProto) -> None:
+    """Give each top-level node that lacks one, or shares it, a name of its own."""
+    taken = {node.name for node in model.graph.node}
     seen: set[str] = set()
-    for index, node in enumerate(copy.graph.node):
+    for index, node in enumerate(model.graph.node):
         if not node.name or node.name in seen:
             node.name = _free_name(f"{node.name or node.op_type}_{index}", taken)
             taken.add(node.name)
         seen.add(node.name)
-    return copy
 
 
 def refuse_quantized(model: onnx.ModelProto) -> None:

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from worker.engine.names import NameGiver, taken_names
 from worker.engine.weights.finding import find_weights
 from worker.engine.weights.grids import per_channel_grid
-from worker.engine.weights.storage import FoldedStorage
+from worker.engine.weights.storage import WeightStorage
 
 MINIMUM_VALUES = 512
 """Weights with fewer values stay as they are: the nodes that decode them weigh something too."""
@@ -35,7 +35,7 @@ def store_remaining(model: onnx.ModelProto, names: Collection[str]) -> list[str]
     the scales of its integers are not among them.
     """
     found = [weight for weight in find_weights(model, MINIMUM_VALUES) if weight.name in names]
-    storage = FoldedStorage(model, NameGiver(taken_names(model)))
+    storage = WeightStorage(model, NameGiver(taken_names(model)))
     for weight in found:
         values = numpy_helper.to_array(weight.tensor).astype(np.float32)
         storage.store(weight, per_channel_grid(values, weight.channel_axes))

@@ -1,7 +1,9 @@
 """Writes a weight as packed integers and the nodes that turn it back into floats.
 
-The nodes are Cast, Mul and Reshape on initializers, which onnxruntime folds into a float constant
-when it loads the model: the file is small, and the computation and its speed stay those of fp32.
+Folded, the nodes are Cast, Mul and Reshape on initializers, which onnxruntime folds into a float
+constant when it loads the model: the file is small, and the computation and its speed stay those of
+fp32. Native, they are one DequantizeLinear, which onnxruntime joins with the MatMul or Gemm behind
+it into MatMulNBits: that reads the packed integers themselves, which pays for few rows.
 """
 
 import numpy as np
@@ -13,11 +15,13 @@ from worker.engine.weights.finding import Weight
 from worker.engine.weights.grids import Grid
 
 INTEGER_TYPES = {8: TensorProto.INT8, 4: TensorProto.INT4, 2: TensorProto.INT2}
+NATIVE_OPSET = 21
+"""The first opset whose DequantizeLinear takes blocks."""
 MINIMUM_OPSETS = {8: 13, 4: 21, 2: 25}
 """The first opset whose Cast takes the integer type (onnx.ai/onnx/operators/onnx__Cast.html)."""
 
 
-class FoldedStorage:
+class WeightStorage:
     """Collects stored weights, and rewrites their graphs once at the end.
 
     A decoded weight keeps its name, so that its readers, subgraphs included, need no change.
@@ -29,8 +33,28 @@ class FoldedStorage:
         self._graphs: dict[int, tuple[onnx.GraphProto, dict[str, list[onnx.TensorProto]]]] = {}
         self._nodes: dict[int, list[onnx.NodeProto]] = {}
 
+    def keep_packed(self, weight: Weight, grid: Grid) -> None:
+        """Replace an initializer of (K, N) by its native form; the grid is (blocks, size, N)."""
+        name = weight.name
+        blocks, size, channels = grid.values.shape
+        flat = Grid(grid.bits, grid.values.reshape(blocks * size, channels), grid.scale, ())
+        integers = self._names.name(f"{name}.quantized")
+        scale = self._names.name(f"{name}.scale")
+        scales = np.asarray(grid.scale).reshape(blocks, channels)
+        tensors = [pack(integers, flat), numpy_helper.from_array(scales, scale)]
+        nodes = []
+        if scales.dtype == np.float16:
+            floats = self._names.name(f"{name}.scale_float")
+            nodes.append(self._cast(scale, floats, TensorProto.FLOAT))
+            scale = floats
+        decoding = self._node("DequantizeLinear", [integers, scale], name)
+        decoding.attribute.extend(
+            [helper.make_attribute("axis", 0), helper.make_attribute("block_size", size)]
+        )
+        self._replace(weight, tensors, [*nodes, decoding])
+
     def store(self, weight: Weight, grid: Grid) -> None:
-        """Replace an initializer by its grid."""
+        """Replace an initializer by its folded form."""
         name = weight.name
         integers = self._names.name(f"{name}.quantized")
         scale = self._names.name(f"{name}.scale")
@@ -48,12 +72,10 @@ class FoldedStorage:
             shape = self._names.name(f"{name}.shape")
             tensors.append(numpy_helper.from_array(np.array(grid.weight_shape, np.int64), shape))
             nodes.append(self._node("Reshape", [product, shape], name))
-        graph, replaced = self._graphs.setdefault(id(weight.graph), (weight.graph, {}))
-        replaced[name] = tensors
-        self._nodes.setdefault(id(graph), []).extend(nodes)
+        self._replace(weight, tensors, nodes)
 
     def finish(self) -> set[str]:
-        """Rewrite the graphs and return the names of the values that onnxruntime must fold."""
+        """Rewrite the graphs; return the values that onnxruntime is not to compute at run time."""
         for key, (graph, replaced) in self._graphs.items():
             kept = [tensor for tensor in graph.initializer if tensor.name not in replaced]
             added = [tensor for tensors in replaced.values() for tensor in tensors]
@@ -62,6 +84,13 @@ class FoldedStorage:
             graph.initializer.extend([*kept, *added])
             graph.node.extend(nodes)
         return {node.output[0] for nodes in self._nodes.values() for node in nodes}
+
+    def _replace(
+        self, weight: Weight, tensors: list[onnx.TensorProto], nodes: list[onnx.NodeProto]
+    ) -> None:
+        graph, replaced = self._graphs.setdefault(id(weight.graph), (weight.graph, {}))
+        replaced[weight.name] = tensors
+        self._nodes.setdefault(id(graph), []).extend(nodes)
 
     def _cast(self, value: str, output: str, element_type: int) -> onnx.NodeProto:
         node = self._node("Cast", [value], output)

@@ -125,3 +125,32 @@ def test_the_input_model_is_left_as_it_was(tmp_path):
     apply(WeightQuantization(minimum_values=100), model, tmp_path)
 
     assert model.SerializeToString() == before
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_native_weights_are_multiplied_with_in_their_packed_form(tmp_path, bits):
+    random = np.random.default_rng(4)
+    model = linear(random.normal(size=(64, 32)))
+    model.opset_import[0].version = 21
+    rows = random.normal(size=(2, 64)).astype(np.float32)
+
+    result = apply(WeightQuantization(bits=bits, runtime_form="native"), model, tmp_path)
+
+    assert result.notes == ["multiplied with in their packed form: weight"]
+    open_session(result.model, optimized_path=tmp_path / "optimized.onnx")
+    op_types = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
+    assert "MatMulNBits" in op_types
+    assert "DequantizeLinear" not in op_types
+    reference = answers(model, {"x": rows})
+    assert sqnr_db(reference, answers(result.model, {"x": rows})) > {8: 35, 4: 15}[bits]
+
+
+def test_a_native_weight_needs_opset_21():
+    assert WeightQuantization(runtime_form="native").required_opset() == 21
+
+
+def test_without_data_no_weight_is_kept_packed(tmp_path):
+    model = linear(np.random.default_rng(4).normal(size=(64, 32)))
+    model.opset_import[0].version = 21
+
+    assert apply(WeightQuantization(), model, tmp_path).notes == []

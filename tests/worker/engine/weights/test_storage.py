@@ -9,11 +9,11 @@ from worker.engine.names import NameGiver, taken_names
 from worker.engine.runtime import open_session, run
 from worker.engine.weights.finding import find_weights
 from worker.engine.weights.grids import Grid
-from worker.engine.weights.storage import FoldedStorage, pack
+from worker.engine.weights.storage import WeightStorage, pack
 
 
 def stored(model, grid):
-    storage = FoldedStorage(model, NameGiver(taken_names(model)))
+    storage = WeightStorage(model, NameGiver(taken_names(model)))
     storage.store(find_weights(model)[0], grid)
     storage.finish()
     return model
@@ -48,7 +48,7 @@ def test_blocks_are_reshaped_to_the_weight():
 def test_a_weight_of_a_subgraph_stays_in_its_subgraph():
     model = loop_model()
     inner = next(weight for weight in find_weights(model) if weight.name == "inner")
-    storage = FoldedStorage(model, NameGiver(taken_names(model)))
+    storage = WeightStorage(model, NameGiver(taken_names(model)))
     storage.store(inner, Grid(8, np.eye(4, dtype=np.int8), np.float16(2).reshape(()), (4, 4)))
 
     storage.finish()
