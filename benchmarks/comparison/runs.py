@@ -88,14 +88,15 @@ class Bench:
         order_path = output.parent / "order.json"
         order_path.write_text(json.dumps(order))
         command = [method.python, "-m", f"{RECIPES}.{method.recipe}", str(order_path)]
-        answer = _last_line_of(command, self._limit_seconds)
+        answer = _last_line_of(command, workdir, self._limit_seconds)
         return Receipt(**answer) if "outcome" in answer else Receipt("error", **answer)
 
     def _measure(self, model: str, output: Path) -> Measured:
-        paths = (self.original(model), output, self.samples(model, "held_out"), self._models)
+        data = self._models.absolute()
+        paths = (self.original(model), output, self.samples(model, "held_out"), data)
         module = "benchmarks.comparison.measuring"
         command = [sys.executable, "-m", module, model, *map(str, paths)]
-        answer = _last_line_of(command, self._limit_seconds)
+        answer = _last_line_of(command, output.parent, self._limit_seconds)
         return Measured(**answer) if "loads" in answer else Measured(message=answer["message"])
 
     def original(self, model: str) -> Path:
@@ -126,9 +127,12 @@ def _read_result(path: Path) -> Result:
     return Result(**fields, receipt=receipt, measured=measured)
 
 
-def _last_line_of(command: Sequence[str], limit_seconds: float) -> dict[str, Any]:
-    """Run a command and return the JSON on its last line, or a code and a message of its end."""
-    environment = os.environ | {"ORT_DISABLE_TELEMETRY": "1"}
+def _last_line_of(command: Sequence[str], folder: Path, limit_seconds: float) -> dict[str, Any]:
+    """Run a command and return the JSON on its last line, or a code and a message of its end.
+
+    It runs in a folder of its own, as some engines leave files in the current one.
+    """
+    environment = os.environ | {"ORT_DISABLE_TELEMETRY": "1", "PYTHONPATH": str(Path.cwd())}
     try:
         done = subprocess.run(  # noqa: S603 - our own modules
             command,
@@ -137,6 +141,7 @@ def _last_line_of(command: Sequence[str], limit_seconds: float) -> dict[str, Any
             timeout=limit_seconds,
             check=False,
             env=environment,
+            cwd=folder,
         )
     except subprocess.TimeoutExpired:
         return {"code": "time_limit", "message": f"stopped after {limit_seconds:.0f} s"}
