@@ -21,7 +21,7 @@ def headline_figures(report: JsonObject, duration_seconds: float) -> JsonObject:
     """Return the figures of a report that lists and comparisons of jobs show.
 
     Args:
-        report: a `worker.engine.report.Report` as JSON.
+        report: a `worker.engine.report.report.Report` as JSON.
         duration_seconds: from the claim to the finished artifact.
     """
     before, after = report["before"], report["after"]

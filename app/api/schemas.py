@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.problems import Problem
 from app.repositories.jobs import TERMINAL_STATES
 from app.tables import DatasetRow, JobRow, JobState, ModelRow
-from worker.engine.report import Report
+from worker.engine.report.report import Report
 from worker.engine.requests import ArrayInfo, DatasetInfo, ModelInfo, TensorInfo
 from worker.engine.spec import Spec
 

@@ -6,8 +6,8 @@ from app.repositories import artifacts, jobs
 from app.services.content import Content, media_type_of
 from app.services.context import ServiceContext
 from app.tables import ArtifactKind, ArtifactRow
-from worker.engine.report import Report
-from worker.engine.report_markdown import render
+from worker.engine.report.markdown import render
+from worker.engine.report.report import Report
 
 
 def artifact(context: ServiceContext, workspace: str, job_id: str) -> Content:

@@ -25,7 +25,10 @@ from app.settings import Settings
 from app.storage import blob_key
 from app.tables import DatasetRow, ModelRow
 from tests.onnx_models import linear
-from worker.engine.report import Manifest, ModelMeasures, Report, Verdict
+from worker.engine.report.contents import ModelMeasures
+from worker.engine.report.provenance import Manifest
+from worker.engine.report.report import Report
+from worker.engine.report.verdict import Verdict
 from worker.engine.requests import ArrayInfo, DatasetInfo, ModelInfo, TensorInfo
 
 MAX_UPLOAD_BYTES = 300_000

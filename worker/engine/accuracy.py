@@ -7,7 +7,7 @@ import numpy as np
 
 from worker.engine.errors import InvalidDatasetError
 from worker.engine.outputs import as_array
-from worker.engine.report import Score
+from worker.engine.report.quality import Score
 from worker.engine.samples import Array
 from worker.engine.spec import MetricName
 

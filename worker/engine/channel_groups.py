@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.engine.decibels import signal_to_noise_db
-from worker.engine.report import ChannelGroup
+from worker.engine.report.quality import ChannelGroup
 from worker.engine.samples import Array
 
 SCALE_GAP = 30.0

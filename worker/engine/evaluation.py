@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from worker.engine.accuracy import Scorer, make_scorers
 from worker.engine.errors import InvalidDatasetError, VerificationError
 from worker.engine.fidelity import OutputComparison
-from worker.engine.report import OutputFidelity, Score
+from worker.engine.report.quality import OutputFidelity, Score
 from worker.engine.runtime import Session, run
 from worker.engine.samples import Sample, SampleSource
 from worker.engine.spec import Evaluation

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from worker.engine.channel_groups import ChannelSums
 from worker.engine.decibels import signal_to_noise_db
 from worker.engine.outputs import as_array
-from worker.engine.report import OutputFidelity
+from worker.engine.report.quality import OutputFidelity
 from worker.engine.samples import Array, DataOrigin
 
 Floats = npt.NDArray[np.float64]

@@ -4,7 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from worker.engine.report import GateResult, Latency, ModelMeasures, OutputFidelity, Score, Verdict
+from worker.engine.report.contents import ModelMeasures
+from worker.engine.report.quality import OutputFidelity, Score
+from worker.engine.report.timings import Latency
+from worker.engine.report.verdict import GateResult, Verdict
 from worker.engine.samples import DataOrigin
 from worker.engine.spec import Gates
 

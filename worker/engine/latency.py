@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from worker.engine.errors import EngineError, ResourceError
-from worker.engine.report import Latency, LatencySamples
+from worker.engine.report.timings import Latency, LatencySamples
 from worker.engine.requests import TensorInfo
 from worker.engine.runtime import provider_in_use, run
 from worker.engine.samples import Feeds

@@ -11,7 +11,7 @@ from worker.engine.decibels import signal_to_noise_db
 from worker.engine.errors import EngineError
 from worker.engine.fidelity import Floats
 from worker.engine.graphs import walk_graphs
-from worker.engine.report import LayerError
+from worker.engine.report.contents import LayerError
 from worker.engine.runtime import open_session, run
 from worker.engine.samples import Array
 from worker.engine.tidying import Tidied

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from worker.engine.processor import processor
-from worker.engine.report import Manifest
+from worker.engine.report.provenance import Manifest
 from worker.engine.requests import CompressModel
 from worker.engine.runtime import ExecutionProvider
 

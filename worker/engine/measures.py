@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from worker.engine.graphs import walk_tensors
 from worker.engine.inspection import count_operators, count_parameters
 from worker.engine.macs import count_macs
-from worker.engine.report import ModelMeasures
+from worker.engine.report.contents import ModelMeasures
 from worker.engine.samples import Feeds
 
 CHUNK_BYTES = 2**20

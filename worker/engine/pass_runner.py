@@ -13,7 +13,7 @@ import onnx
 from worker.engine.errors import EngineError, PassError, ResourceError
 from worker.engine.passes.base import Pass, PassContext, PassResult, SkippedNode
 from worker.engine.progress import Progress
-from worker.engine.report import PassReport
+from worker.engine.report.contents import PassReport
 from worker.engine.runtime import is_out_of_memory, readable
 
 

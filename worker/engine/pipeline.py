@@ -23,7 +23,9 @@ from worker.engine.pass_runner import PassesOutcome, apply_passes, private_folde
 from worker.engine.passes.base import PassContext
 from worker.engine.preparation.prepare import Prepared, prepare
 from worker.engine.progress import Progress
-from worker.engine.report import Latency, LayerError, ModelMeasures, Report
+from worker.engine.report.contents import LayerError, ModelMeasures
+from worker.engine.report.report import Report
+from worker.engine.report.timings import Latency
 from worker.engine.requests import CompressedModel, CompressModel, ModelInfo, ReportProgress
 from worker.engine.ruin import faint_warnings, find_ruin, ruin_error, sigmoid_outputs
 from worker.engine.runtime import ExecutionProvider, Session, open_session, provider_in_use

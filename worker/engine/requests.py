@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.engine.report import Report
+from worker.engine.report.report import Report
 from worker.engine.runtime import ExecutionProvider
 from worker.engine.spec import Spec
 

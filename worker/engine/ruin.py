@@ -7,7 +7,7 @@ import onnx
 
 from worker.engine.errors import VerificationError
 from worker.engine.gates import EQUAL_DB
-from worker.engine.report import OutputFidelity
+from worker.engine.report.quality import OutputFidelity
 
 NEGLIGIBLE_ERROR = 1e-6
 """Of an output that the original leaves at zero, where no error is small against the signal."""

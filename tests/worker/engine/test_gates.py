@@ -1,7 +1,9 @@
 import pytest
 
 from worker.engine.gates import EQUAL_DB, Measurements, judge
-from worker.engine.report import Latency, LatencySamples, ModelMeasures, OutputFidelity, Score
+from worker.engine.report.contents import ModelMeasures
+from worker.engine.report.quality import OutputFidelity, Score
+from worker.engine.report.timings import Latency, LatencySamples
 from worker.engine.spec import Gates
 
 TIMES = LatencySamples(samples_seconds=[1], p50_seconds=1, p90_seconds=1, p99_seconds=1)

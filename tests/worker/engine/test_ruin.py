@@ -2,7 +2,7 @@ import pytest
 from onnx import helper
 
 from tests.onnx_models import float_value, model_of
-from worker.engine.report import ChannelGroup, OutputFidelity
+from worker.engine.report.quality import ChannelGroup, OutputFidelity
 from worker.engine.ruin import faint_warnings, find_ruin, ruin_error, sigmoid_outputs
 
 

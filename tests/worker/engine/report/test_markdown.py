@@ -1,20 +1,13 @@
 import pytest
 
 from worker.engine.passes.base import SkippedNode
-from worker.engine.report import (
-    GateResult,
-    Latency,
-    LatencySamples,
-    LayerError,
-    Manifest,
-    ModelMeasures,
-    OutputFidelity,
-    PassReport,
-    Report,
-    Score,
-    Verdict,
-)
-from worker.engine.report_markdown import render
+from worker.engine.report.contents import LayerError, ModelMeasures, PassReport
+from worker.engine.report.markdown import render
+from worker.engine.report.provenance import Manifest
+from worker.engine.report.quality import OutputFidelity, Score
+from worker.engine.report.report import Report
+from worker.engine.report.timings import Latency, LatencySamples
+from worker.engine.report.verdict import GateResult, Verdict
 
 TIMES = LatencySamples(
     samples_seconds=[0.001, 0.002], p50_seconds=0.0015, p90_seconds=0.0019, p99_seconds=0.002

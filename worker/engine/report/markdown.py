@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from worker.engine.report import OutputFidelity, Report
+from worker.engine.report.quality import OutputFidelity
+from worker.engine.report.report import Report
 
 WORST_LAYERS = 10
 SKIPPED_NODES = 20

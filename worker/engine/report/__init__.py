@@ -1,0 +1,1 @@
+"""The report: its vocabulary, and its forms for reading."""

@@ -1,0 +1,62 @@
+"""How far a compressed model's answers moved, and what its task says of them."""
+
+from pydantic import Field
+
+from worker.engine.report.base import ReportPart
+from worker.engine.samples import DataOrigin
+
+
+class ChannelGroup(ReportPart):
+    """Channels of one output that share a scale, and how far they moved."""
+
+    axis: int
+    channels: str
+    """Indices along the axis, as in `0-3, 5`."""
+    peak: float
+    """The original's largest value."""
+    sqnr_db: float | None
+    """Pooled over all samples; null means equal answers."""
+
+
+class OutputFidelity(ReportPart):
+    """How far one graph output moved, compressed against original.
+
+    `sqnr_db` pools all samples: 10 log10(sum(ref²) / sum((ref - out)²)); null means equal answers.
+    An output that is not floating point (class numbers, text, masks) has an `agreement` instead,
+    and its other figures are null.
+    """
+
+    output: str
+    data: DataOrigin
+    samples: int
+    sqnr_db: float | None = None
+    worst_sample_sqnr_db: float | None = None
+    worst_sample: int
+    cosine: float | None = None
+    max_abs_error: float | None = None
+    rms_error: float | None = None
+    """The root of the mean squared error."""
+    peak: float | None = None
+    """The original's largest value."""
+    argmax_agreement: float | None = None
+    """Share of equal argmax over the last axis; null where the output has no such axis."""
+    agreement: float | None = None
+    """Share of equal values; null for floating point."""
+    non_finite: int = 0
+    """Values that are NaN or infinite in the compressed output only."""
+    shape_mismatches: int = 0
+    """Samples for which the output changed its shape; missing values count as zeros."""
+    groups: list[ChannelGroup] = Field(default_factory=list)
+    """Where parts of the output lie on scales far apart, such as boxes and scores, each by itself;
+    the whole output's figures then say little about its smaller parts."""
+
+
+class Score(ReportPart):
+    """One labelled score of both models."""
+
+    metric: str
+    output: str
+    samples: int
+    before: float
+    after: float
+    larger_is_better: bool

@@ -1,0 +1,34 @@
+"""The report: what was measured, on which machine, from which data."""
+
+from typing import Literal
+
+from worker.engine.passes.base import SkippedNode
+from worker.engine.report.base import ReportPart
+from worker.engine.report.contents import LayerError, ModelMeasures, PassReport
+from worker.engine.report.provenance import Manifest
+from worker.engine.report.quality import OutputFidelity, Score
+from worker.engine.report.timings import Latency
+from worker.engine.report.verdict import Verdict
+
+
+class Report(ReportPart):
+    """Everything a job measured."""
+
+    schema_version: Literal[1] = 1
+    verdict: Verdict
+    before: ModelMeasures
+    after: ModelMeasures
+    fidelity: list[OutputFidelity]
+    accuracy: list[Score]
+    latency: Latency | None
+    peak_memory_bytes: int
+    """Peak resident memory of the process that did the work."""
+    layers: list[LayerError]
+    """Worst first."""
+    passes: list[PassReport]
+    skipped: list[SkippedNode]
+    preparation: list[str]
+    """What was mended or folded before the passes, and tidied up after them."""
+    durations_seconds: dict[str, float]
+    """Wall time of each stage."""
+    manifest: Manifest
