@@ -25,11 +25,13 @@ from app.settings import Settings
 from app.storage import blob_key
 from app.tables import DatasetRow, ModelRow
 from tests.onnx_models import linear
+from worker.engine.passes.float16 import Float16
 from worker.engine.report.contents import ModelMeasures
 from worker.engine.report.provenance import Manifest
 from worker.engine.report.report import Report
 from worker.engine.report.verdict import Verdict
 from worker.engine.requests import ArrayInfo, DatasetInfo, ModelInfo, TensorInfo
+from worker.engine.spec import Spec
 
 MAX_UPLOAD_BYTES = 300_000
 
@@ -221,6 +223,7 @@ def report() -> Report:
             model_sha256="0" * 64,
             artifact_sha256="1" * 64,
             spec_sha256="2" * 64,
+            resolved_spec=Spec(passes=[Float16()]),
             calibration_sha256=None,
             evaluation_sha256=None,
             seed=0,

@@ -2,9 +2,11 @@
 
 import hashlib
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from worker.engine.passes.base import Pass
 from worker.engine.processor import processor
 from worker.engine.report.provenance import Manifest
 from worker.engine.requests import CompressModel
@@ -14,14 +16,19 @@ PACKAGES = ("onnxpress", "onnx", "onnxruntime", "numpy")
 
 
 def make_manifest(
-    request: CompressModel, model_sha256: str, artifact: Path, provider: ExecutionProvider
+    request: CompressModel,
+    model_sha256: str,
+    artifact: Path,
+    resolved: Sequence[Pass],
+    provider: ExecutionProvider,
 ) -> Manifest:
-    """Return what it takes to reproduce an artifact."""
+    """Return what it takes to reproduce an artifact that the resolved passes made."""
     cpu, flags = processor()
     return Manifest(
         model_sha256=model_sha256,
         artifact_sha256=file_sha256(artifact),
         spec_sha256=hashlib.sha256(request.spec.model_dump_json().encode()).hexdigest(),
+        resolved_spec=request.spec.model_copy(update={"passes": list(resolved)}),
         calibration_sha256=_optional_sha256(request.calibration_path),
         evaluation_sha256=_optional_sha256(request.evaluation_path),
         seed=request.spec.seed,

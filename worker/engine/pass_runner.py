@@ -24,6 +24,8 @@ class PassesOutcome:
     model: onnx.ModelProto
     reports: list[PassReport] = field(default_factory=list)
     skipped: list[SkippedNode] = field(default_factory=list)
+    resolved: list[Pass] = field(default_factory=list)
+    """The passes with their measured choices written out."""
 
 
 def apply_passes(
@@ -44,6 +46,7 @@ def apply_passes(
             report_progress("compressing", 1.0)
         outcome.model = result.model
         outcome.skipped += result.skipped
+        outcome.resolved.append(result.resolved or step)
         outcome.reports.append(
             PassReport(
                 method=step.method,

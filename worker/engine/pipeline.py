@@ -212,7 +212,11 @@ def _report(
         preparation=original.prepared.notes + result.tidied.notes,
         durations_seconds=progress.durations_seconds,
         manifest=make_manifest(
-            request, original.loaded.sha256, result.artifact, provider_in_use(result.pair.after)
+            request,
+            original.loaded.sha256,
+            result.artifact,
+            result.outcome.resolved,
+            provider_in_use(result.pair.after),
         ),
     )
 

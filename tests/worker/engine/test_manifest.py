@@ -4,6 +4,7 @@ import numpy as np
 
 from tests.dataset_files import write_npz
 from worker.engine.manifest import make_manifest
+from worker.engine.passes.weight_quantization import WeightQuantization
 from worker.engine.requests import CompressModel
 
 
@@ -19,7 +20,7 @@ def test_names_everything_that_went_in_and_out(tmp_path):
         workdir=tmp_path,
     )
 
-    manifest = make_manifest(request, "abc", artifact, "cpu")
+    manifest = make_manifest(request, "abc", artifact, request.spec.passes, "cpu")
 
     assert manifest.model_sha256 == "abc"
     assert manifest.artifact_sha256 == hashlib.sha256(b"artifact").hexdigest()
@@ -27,3 +28,19 @@ def test_names_everything_that_went_in_and_out(tmp_path):
     assert (manifest.evaluation_sha256, manifest.seed) == (None, 7)
     assert {"python", "onnx", "onnxruntime", "numpy"} <= manifest.versions.keys()
     assert manifest.cpu
+
+
+def test_holds_the_passes_as_they_were_resolved(tmp_path):
+    artifact = tmp_path / "model.onnx"
+    artifact.write_bytes(b"artifact")
+    request = CompressModel(
+        model_path=artifact,
+        spec={"passes": [{"method": "weight_quantization"}]},
+        artifact_folder=tmp_path,
+        workdir=tmp_path,
+    )
+    resolved = WeightQuantization(runtime_form="folded")
+
+    manifest = make_manifest(request, "abc", artifact, [resolved], "cpu")
+
+    assert manifest.resolved_spec.passes == [resolved]

@@ -37,16 +37,6 @@ class PassContext:
     execution_provider: ExecutionProvider = "cpu"
 
 
-@dataclass(frozen=True)
-class PassResult:
-    """The new model, the nodes that changed and the nodes left alone."""
-
-    model: onnx.ModelProto
-    changed_nodes: list[str] = field(default_factory=list)
-    skipped: list[SkippedNode] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
 class Pass(BaseModel, ABC):
     """A compression method: its fields are its options, `apply` is its work."""
 
@@ -68,10 +58,25 @@ class Pass(BaseModel, ABC):
         return self.minimum_opset
 
     @abstractmethod
-    def apply(self, model: onnx.ModelProto, context: PassContext) -> PassResult:
+    def apply(self, model: onnx.ModelProto, context: PassContext) -> "PassResult":
         """Return a compressed copy of the prepared model.
 
         Raises:
             PassError: the model cannot be compressed this way; the code says why.
             CalibrationError: the samples cannot be run.
         """
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """The new model, the nodes that changed and the nodes left alone.
+
+    `resolved` is the pass with every choice that was measured written out: on any machine, with the
+    same samples, it gives the same bytes. Left out, the pass itself does.
+    """
+
+    model: onnx.ModelProto
+    changed_nodes: list[str] = field(default_factory=list)
+    skipped: list[SkippedNode] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    resolved: Pass | None = None

@@ -1,6 +1,7 @@
 """What it takes to reproduce a result."""
 
 from worker.engine.report.base import ReportPart
+from worker.engine.spec import Spec
 
 
 class Manifest(ReportPart):
@@ -9,6 +10,9 @@ class Manifest(ReportPart):
     model_sha256: str
     artifact_sha256: str
     spec_sha256: str
+    resolved_spec: Spec
+    """The spec with every choice that was measured written out: on any machine, with the same
+    files, it gives the same artifact."""
     calibration_sha256: str | None
     evaluation_sha256: str | None
     seed: int

@@ -1,6 +1,7 @@
 import pytest
 
 from worker.engine.passes.base import SkippedNode
+from worker.engine.passes.float16 import Float16
 from worker.engine.report.contents import LayerError, ModelMeasures, PassReport
 from worker.engine.report.markdown import render
 from worker.engine.report.provenance import Manifest
@@ -8,6 +9,7 @@ from worker.engine.report.quality import OutputFidelity, Score
 from worker.engine.report.report import Report
 from worker.engine.report.timings import Latency, LatencySamples
 from worker.engine.report.verdict import GateResult, Verdict
+from worker.engine.spec import Spec
 
 TIMES = LatencySamples(
     samples_seconds=[0.001, 0.002], p50_seconds=0.0015, p90_seconds=0.0019, p99_seconds=0.002
@@ -90,6 +92,7 @@ def report():
             model_sha256="aa",
             artifact_sha256="bb",
             spec_sha256="cc",
+            resolved_spec=Spec(passes=[Float16()]),
             calibration_sha256=None,
             evaluation_sha256=None,
             seed=0,
