@@ -9,16 +9,21 @@ from app.api.downloads import DOWNLOAD_RESPONSES, serve_content
 from app.api.preferences import choose_media_type
 from app.api.problems import Responses, responses
 from app.services import results
+from worker.engine.report.html.page import render_page
+from worker.engine.report.markdown import render_markdown
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
 
-_JSON, _MARKDOWN = "application/json", "text/markdown"
+_JSON, _MARKDOWN, _HTML = "application/json", "text/markdown", "text/html"
+_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+"""The page brings its style and asks for nothing; names in it come from uploaded models."""
 _REPORT: Responses = {
     200: {
         "description": "What was measured",
         "content": {
             _JSON: {"schema": {"$ref": "#/components/schemas/Report"}},
             _MARKDOWN: {"schema": {"type": "string"}},
+            _HTML: {"schema": {"type": "string"}},
         },
     }
 }
@@ -49,11 +54,14 @@ def read_report(
     context: Context,
     accept: Annotated[str | None, Header(max_length=1000)] = None,
 ) -> Response:
-    """Read the report, as JSON or, by `Accept: text/markdown`, as a page for people."""
-    kind = choose_media_type(accept, (_JSON, _MARKDOWN))
+    """Read the report: JSON or, by `Accept`, Markdown or one HTML file with charts."""
+    kind = choose_media_type(accept, (_JSON, _MARKDOWN, _HTML))
     headers = {"Vary": "Accept"}
+    if kind == _JSON:
+        data = results.report_json(context, caller.workspace, job_id)
+        return Response(data, media_type=_JSON, headers=headers)
+    report = results.report(context, caller.workspace, job_id)
     if kind == _MARKDOWN:
-        text = results.report_page(context, caller.workspace, job_id)
-        return Response(text, media_type=_MARKDOWN, headers=headers)
-    report = results.report_json(context, caller.workspace, job_id)
-    return Response(report, media_type=_JSON, headers=headers)
+        return Response(render_markdown(report), media_type=_MARKDOWN, headers=headers)
+    headers["Content-Security-Policy"] = _PAGE_POLICY
+    return Response(render_page(report), media_type=_HTML, headers=headers)

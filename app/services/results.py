@@ -1,12 +1,13 @@
-"""What a job produced: the artifact, and the report as data or as a page for people."""
+"""What a job produced: the artifact, and the report."""
+
+from pydantic import ValidationError
 
 from app.db import reading
-from app.errors import ConflictError, GoneError
+from app.errors import ConflictError, GoneError, NotAcceptableError
 from app.repositories import artifacts, jobs
 from app.services.content import Content, media_type_of
 from app.services.context import ServiceContext
 from app.tables import ArtifactKind, ArtifactRow
-from worker.engine.report.markdown import render
 from worker.engine.report.report import Report
 
 
@@ -35,10 +36,19 @@ def report_json(context: ServiceContext, workspace: str, job_id: str) -> bytes:
     return b"".join(context.storage.read(row.storage_key))
 
 
-def report_page(context: ServiceContext, workspace: str, job_id: str) -> str:
-    """Return the report as Markdown; errors as for the artifact."""
+def report(context: ServiceContext, workspace: str, job_id: str) -> Report:
+    """Return the report, to be drawn; errors as for the artifact.
+
+    Raises:
+        NotAcceptableError: another version made it, and this one cannot read it.
+    """
     text = report_json(context, workspace, job_id)
-    return render(Report.model_validate_json(text))
+    try:
+        return Report.model_validate_json(text)
+    except ValidationError as error:
+        raise NotAcceptableError(
+            "another version of onnxpress made this report: it is offered as application/json only"
+        ) from error
 
 
 def _find(context: ServiceContext, workspace: str, job_id: str, kind: ArtifactKind) -> ArtifactRow:

@@ -77,6 +77,24 @@ def test_serves_the_report_as_json_or_markdown(client, finished, report):
     assert page.headers["vary"] == "Accept"
 
 
+def test_serves_the_report_as_a_page_that_may_load_nothing(client, finished):
+    page = client.get(finished["urls"]["report"], headers={"Accept": "text/html,*/*;q=0.8"})
+
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+    assert page.text.startswith("<!doctype html>")
+
+
+def test_a_report_of_another_version_is_json_only(client, context, job):
+    finish(context, job, b'{"schema_version": 0}')
+    url = f"/v1/jobs/{job['id']}/report"
+
+    assert client.get(url).json() == {"schema_version": 0}
+    response = client.get(url, headers={"Accept": "text/markdown"})
+    assert response.status_code == 406
+    assert "application/json only" in response.json()["detail"]
+
+
 def test_has_no_report_in_other_forms(client, finished):
     response = client.get(finished["urls"]["report"], headers={"Accept": "application/pdf"})
 

@@ -11,7 +11,7 @@ ABSENT = "-"
 MIB = 2**20
 
 
-def render(report: Report) -> str:
+def render_markdown(report: Report) -> str:
     """Return a report as Markdown."""
     sections = [
         _verdict(report),

@@ -1,0 +1,106 @@
+"""A report with something in each of its parts."""
+
+import pytest
+
+from worker.engine.passes.base import SkippedNode
+from worker.engine.passes.float16 import Float16
+from worker.engine.report.contents import LayerError, ModelMeasures, PassReport
+from worker.engine.report.provenance import Manifest
+from worker.engine.report.quality import OutputFidelity, Score
+from worker.engine.report.report import Report
+from worker.engine.report.timings import Latency, LatencySamples
+from worker.engine.report.verdict import GateResult, Verdict
+from worker.engine.spec import Spec
+
+TIMES = LatencySamples(
+    samples_seconds=[0.001, 0.002], p50_seconds=0.0015, p90_seconds=0.0019, p99_seconds=0.002
+)
+
+
+def measures(size_bytes):
+    return ModelMeasures(
+        size_bytes=size_bytes,
+        deflated_bytes=90,
+        zstd_bytes=80,
+        parameter_count=10,
+        zero_fraction=0.25,
+        op_counts={"Conv": 2},
+        macs=None,
+    )
+
+
+@pytest.fixture
+def report():
+    return Report(
+        verdict=Verdict(
+            passed=False,
+            summary="Missed 1 of 1 gates (min_cosine): 4.00 times smaller.",
+            gates=[
+                GateResult(
+                    gate="min_cosine",
+                    limit=0.99,
+                    measured=0.5,
+                    passed=False,
+                    data="dataset",
+                    detail="",
+                )
+            ],
+            warnings=["a <b>bold</b> warning"],
+        ),
+        before=measures(4000),
+        after=measures(1000),
+        fidelity=[
+            OutputFidelity(
+                output="y",
+                data="dataset",
+                samples=4,
+                sqnr_db=31.25,
+                worst_sample_sqnr_db=20.5,
+                worst_sample=3,
+                cosine=0.5,
+                max_abs_error=0.125,
+            ),
+            OutputFidelity(
+                output="label", data="dataset", samples=4, worst_sample=0, agreement=0.75
+            ),
+        ],
+        accuracy=[
+            Score(
+                metric="top1", output="y", samples=4, before=1.0, after=0.75, larger_is_better=True
+            )
+        ],
+        latency=Latency(
+            threads=1,
+            batch_size=1,
+            execution_provider="cpu",
+            before=TIMES,
+            after=TIMES,
+            ratio=1.5,
+            load_seconds_before=0.1,
+            load_seconds_after=0.1,
+        ),
+        peak_memory_bytes=2**27,
+        layers=[LayerError(node="conv|1", op_type="Conv", weight="w", sqnr_db=12.5)],
+        passes=[
+            PassReport(
+                method="float16", options={}, duration_seconds=0.5, changed_nodes=["a"], notes=["n"]
+            )
+        ],
+        skipped=[SkippedNode(node="loop", op_type="Loop", reason="has a body")],
+        preparation=["Constant nodes made initializers: 2"],
+        durations_seconds={"preparing": 0.1},
+        manifest=Manifest(
+            model_sha256="aa",
+            artifact_sha256="bb",
+            spec_sha256="cc",
+            resolved_spec=Spec(passes=[Float16()]),
+            calibration_sha256=None,
+            evaluation_sha256=None,
+            seed=0,
+            versions={"onnx": "1"},
+            cpu="cpu",
+            cpu_flags=[],
+            platform="Linux",
+            execution_provider="cpu",
+        ),
+    )

@@ -1,0 +1,78 @@
+from xml.etree import ElementTree
+
+import pytest
+
+from worker.engine.report.html.charts import Axis, Bar, Point, bars, histogram, line, scatter
+
+AXES = (Axis("x", 0, 10), Axis("y", 0, 100))
+
+
+def elements(svg: str, tag: str) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(svg).iter(tag))  # noqa: S314 - our own drawing
+
+
+def test_a_bar_is_as_long_as_its_share_of_the_largest():
+    svg = bars([Bar("a", 10, "10"), Bar("b", 5, "5")], "t")
+
+    long, short = (float(each.get("width")) for each in elements(svg, "rect"))
+    assert short == pytest.approx(long / 2, abs=0.1)
+
+
+def test_the_largest_bar_leaves_room_for_its_interval():
+    svg = bars([Bar("a", 10, "10", low=5, high=20)], "t")
+
+    (bar,), (whisker,) = elements(svg, "rect"), elements(svg, "path")
+    assert float(bar.get("width")) == pytest.approx((720 - 110 - 220) / 2)
+    assert "H610.0" in whisker.get("d")
+
+
+def test_names_cannot_leave_their_place():
+    svg = bars([Bar("<script>alert(1)</script>", 1, "&")], '"><b>')
+
+    assert "<script" not in svg
+    assert "<b>" not in svg
+    assert "&lt;script" in svg
+
+
+def test_a_long_name_keeps_its_end():
+    svg = bars([Bar("block/" * 20 + "last", 1, "1")], "t")
+
+    assert elements(svg, "text")[0].text.endswith("block/last")
+
+
+def test_points_lie_where_their_values_are():
+    svg = scatter([Point(0, 0, "origin"), Point(10, 100, "far")], AXES, "t")
+
+    origin, far = elements(svg, "circle")
+    assert (float(origin.get("cx")), float(origin.get("cy"))) == (56.0, 220.0)
+    assert (float(far.get("cx")), float(far.get("cy"))) == (700.0, 10.0)
+
+
+def test_a_line_joins_its_points_in_order():
+    svg = line([Point(0, 0, "a"), Point(10, 100, "b")], AXES, "t")
+
+    assert elements(svg, "polyline")[0].get("points") == "56.0,220.0 700.0,10.0"
+
+
+def test_the_chosen_range_covers_the_values_it_holds():
+    svg = histogram([1, 9, 1, 0], (0.0, 4.0), (1.0, 2.0))
+
+    chosen, *columns = elements(svg, "rect")
+    second = columns[1]
+    assert float(chosen.get("x")) == pytest.approx(float(second.get("x")), abs=0.1)
+    assert max(columns, key=lambda each: float(each.get("height"))) is second
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0, 10, [0, 2, 4, 6, 8, 10]), (-0.04, 0.05, [-0.04, -0.02, 0, 0.02, 0.04])],
+)
+def test_ticks_are_round(low, high, expected):
+    assert Axis("", low, high).ticks() == pytest.approx(expected)
+
+
+def test_an_axis_holds_equal_and_unbounded_values():
+    axis = Axis.around("", [3.0, 3.0, float("inf")])
+
+    assert axis.low < 3 < axis.high
+    assert axis.ticks()

@@ -1,0 +1,74 @@
+import re
+
+import pytest
+from PIL import Image
+
+from tests.browser import find_browser
+from worker.engine.passes.base import SkippedNode
+from worker.engine.report.html.page import SKIPPED_NODES, render_page
+
+ACCENT = (37, 99, 201)
+"""The colour of the compressed model's bars on a light page."""
+
+
+@pytest.fixture
+def browser(tmp_path):
+    return find_browser(tmp_path / "profile")
+
+
+def test_shows_every_part(report):
+    page = render_page(report)
+
+    for part in ("Gates", "Size", "Latency", "Answers", "Weights", "Skipped", "Manifest"):
+        assert f">{part}</h2>" in page
+
+
+def test_leaves_out_what_was_not_measured(report):
+    bare = report.model_copy(
+        update={"latency": None, "accuracy": [], "fidelity": [], "layers": [], "skipped": []}
+    )
+
+    page = render_page(bare)
+
+    for part in ("Latency", "Weights", "Skipped"):
+        assert f">{part}</h2>" not in page
+
+
+def test_asks_no_other_host_for_anything(report):
+    page = render_page(report)
+
+    assert re.findall(r"(?:src|href|url)\s*[=(]", page) == []
+    assert "http://" not in page.replace("http://www.w3.org/", "")
+    assert "https://" not in page
+
+
+def test_names_the_number_of_nodes_it_leaves_out(report):
+    many = [SkippedNode(node=f"n{i}", op_type="Add", reason="r") for i in range(SKIPPED_NODES + 3)]
+
+    page = render_page(report.model_copy(update={"skipped": many}))
+
+    assert "And 3 more." in page
+
+
+def test_a_browser_shows_hostile_names_as_text(report, browser, tmp_path):
+    name = "<script>document.title='taken'</script><img src=x onerror=alert(1)>"
+    skipped = [SkippedNode(node=name, op_type="Add", reason=name)]
+    file = tmp_path / "report.html"
+    file.write_text(render_page(report.model_copy(update={"skipped": skipped})))
+
+    dom = browser.dom(file.as_uri())
+
+    assert "<script" not in dom
+    assert "<img" not in dom
+    assert "&lt;script&gt;" in dom
+
+
+def test_a_browser_draws_the_charts(report, browser, tmp_path):
+    file = tmp_path / "report.html"
+    file.write_text(render_page(report))
+
+    picture = browser.screenshot(file.as_uri(), tmp_path / "page.png", width=1000, height=2400)
+
+    with Image.open(picture) as image:
+        colours = {colour: count for count, colour in image.convert("RGB").getcolors(2**24)}
+    assert colours.get(ACCENT, 0) > 5000

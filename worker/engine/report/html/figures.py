@@ -1,0 +1,90 @@
+"""The charts of a report, each made from the figures it shows; None where there are none."""
+
+from collections.abc import Iterator
+
+from markupsafe import Markup
+
+from worker.engine.report.html.charts import Axis, Bar, Point, bars, scatter
+from worker.engine.report.html.words import bytes_text, seconds_text
+from worker.engine.report.report import Report
+from worker.engine.report.timings import Latency
+
+LAYERS = 25
+
+
+def sizes(report: Report) -> Markup:
+    """Return the sizes of both models as they are stored and sent."""
+    rows = []
+    for label, before, after in (
+        ("file", report.before.size_bytes, report.after.size_bytes),
+        ("deflated (zip)", report.before.deflated_bytes, report.after.deflated_bytes),
+        ("Zstandard", report.before.zstd_bytes, report.after.zstd_bytes),
+    ):
+        rows.append(Bar(f"{label}, before", before, bytes_text(before), "before"))
+        rows.append(Bar(f"{label}, after", after, bytes_text(after)))
+    return bars(rows, "sizes before and after")
+
+
+def scores(report: Report) -> Markup | None:
+    """Return the labelled scores of both models."""
+    rows = []
+    for score in report.accuracy:
+        for series, value in (("before", score.before), ("after", score.after)):
+            rows.append(Bar(f"{score.metric}, {series}", value, f"{value:.4g}", series))
+    return bars(rows, "scores before and after") if rows else None
+
+
+def latencies(latency: Latency | None) -> Markup | None:
+    """Return the latencies of both models at three percentiles."""
+    if latency is None:
+        return None
+    rows = []
+    for name in ("p50", "p90", "p99"):
+        for series, samples in (("before", latency.before), ("after", latency.after)):
+            seconds = getattr(samples, f"{name}_seconds")
+            rows.append(Bar(f"{name}, {series}", seconds, seconds_text(seconds), series))
+    return bars(rows, "latency before and after")
+
+
+def latency_runs(latency: Latency | None) -> Markup | None:
+    """Return every timed run of both models in the order they ran."""
+    if latency is None:
+        return None
+    points = [
+        Point(index + 1, seconds * 1000, f"run {index + 1}, {series}: {seconds * 1000:.4g} ms",
+              series)
+        for series, samples in (("before", latency.before), ("after", latency.after))
+        for index, seconds in enumerate(samples.samples_seconds)
+    ]  # fmt: skip
+    axes = (
+        Axis.around("run", [point.x for point in points]),
+        Axis.around("milliseconds", [point.y for point in points]),
+    )
+    return scatter(points, axes, "every timed run")
+
+
+def layers(report: Report) -> Markup | None:
+    """Return the noise that each of the worst weights got, as SQNR in decibels."""
+    worst = [layer for layer in report.layers if layer.sqnr_db is not None][:LAYERS]
+    rows = [
+        Bar(layer.node, max(0.0, layer.sqnr_db or 0.0), f"{layer.sqnr_db:.1f} dB")
+        for layer in worst
+    ]
+    return bars(rows, "the worst weights") if rows else None
+
+
+def stages(report: Report) -> Markup:
+    """Return the seconds of each stage of the job."""
+    rows = [
+        Bar(stage, seconds, seconds_text(seconds))
+        for stage, seconds in report.durations_seconds.items()
+    ]
+    return bars(rows, "seconds of each stage")
+
+
+def operators(report: Report) -> Iterator[tuple[str, int, int]]:
+    """Yield operator counts before and after, the commonest first."""
+    before, after = report.before.op_counts, report.after.op_counts
+    totals = {name: before.get(name, 0) + after.get(name, 0) for name in {**before, **after}}
+    for name in sorted(totals, key=lambda name: (-totals[name], name)):
+        yield name, before.get(name, 0), after.get(name, 0)
