@@ -87,8 +87,14 @@ def skipped_nodes(declined: Iterable[Declined]) -> list[SkippedNode]:
     return [_skip(node, reason) for node, reason in declined]
 
 
-def matching_names(patterns: Iterable[str], names: list[str], option: str) -> set[str]:
-    """Return the names that any of the patterns is or matches."""
+def matching_names(
+    patterns: Iterable[str], names: list[str], option: str, what: str = "node"
+) -> set[str]:
+    """Return the names that any of the patterns is or matches; `what` they are names of.
+
+    Raises:
+        PassError: a pattern matches none.
+    """
     found: set[str] = set()
     for pattern in patterns:
         matched = {name for name in names if name == pattern or fnmatchcase(name, pattern)}
@@ -97,7 +103,7 @@ def matching_names(patterns: Iterable[str], names: list[str], option: str) -> se
                 get_close_matches(pattern, names, SUGGESTIONS, cutoff=0.4) or names[:SUGGESTIONS]
             )
             raise PassError(
-                f"{option}: no node is called or matches {pattern!r}; near it are "
+                f"{option}: no {what} is called or matches {pattern!r}; near it are "
                 f"{', '.join(map(repr, close)) or 'no names'}"
             )
         found |= matched

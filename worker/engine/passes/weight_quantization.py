@@ -1,7 +1,9 @@
 """Weight quantization: weights stored at 8, 4 or 2 bits, computed with in float."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, cast
+from glob import escape
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import onnx
@@ -10,51 +12,41 @@ from pydantic import Field
 from typing_extensions import override
 
 from worker.engine.errors import PassError
+from worker.engine.half_precision import why_not_half
 from worker.engine.names import NameGiver, taken_names
-from worker.engine.passes.base import Pass, PassContext, PassResult
+from worker.engine.passes.base import Pass, PassContext, PassResult, SkippedNode
+from worker.engine.passes.weight_overrides import (
+    OverrideBits,
+    WeightOverride,
+    WeightOverrides,
+    wishes,
+)
 from worker.engine.quantization.working_copy import name_nodes, refuse_quantized
-from worker.engine.weights.compensation import compensated_rounding, output_error
+from worker.engine.weights.budget import Choice, Upgrade, spend_average
 from worker.engine.weights.finding import Weight, find_weights
 from worker.engine.weights.folding import unfolded_values
-from worker.engine.weights.grids import (
-    FloatArray,
-    Grid,
-    IntArray,
-    Layout,
-    Scales,
-    block_layout,
-    per_channel_grid,
-    relative_error,
-    round_to_grid,
-    scales_of,
-)
+from worker.engine.weights.grids import Layout
 from worker.engine.weights.moments import MultipliedLayer, collect, multiplied_layers
 from worker.engine.weights.native import NATIVE_BITS, faster_packed, native_layout
+from worker.engine.weights.rounding import Rounding, stored_bits
 from worker.engine.weights.storage import MINIMUM_OPSETS, NATIVE_OPSET, WeightStorage
 
 DEFAULT_AVERAGE_BITS = {8: 9.0, 4: 4.75, 2: 3.0}
 
 
-@dataclass
-class Choice:
-    """A weight with its grid at the asked bits and, where that is fewer, at 8 bits."""
+@dataclass(frozen=True)
+class Task:
+    """A weight to store, and how; its bits are the user's own where an override gave them."""
 
     weight: Weight
-    grid: Grid
-    error: float
-    fallback: Grid
-    fallback_error: float
-    is_packed: bool
-    """Whether the runtime multiplies with the integers themselves."""
+    bits: OverrideBits
+    runtime_form: Literal["auto", "folded", "native"]
+    is_overridden: bool
 
     @property
-    def gain_per_bit(self) -> float:
-        """Error removed for each bit that the 8-bit grid costs more."""
-        return (self.error - self.fallback_error) / (_bits(self.fallback) - _bits(self.grid))
-
-    def take_fallback(self) -> None:
-        """Use the 8-bit grid."""
-        self.grid, self.error = self.fallback, self.fallback_error
+    def is_below_eight(self) -> bool:
+        """Whether the weight is stored in so few bits that its rounding takes care."""
+        return self.bits in {4, 2}
 
 
 class WeightQuantization(Pass):
@@ -86,20 +78,58 @@ class WeightQuantization(Pass):
     where the model has opset 21; without data all are folded."""
     minimum_values: Annotated[int, Field(ge=1)] = 512
     """Weights with fewer values stay in float: their scales would cost more than is saved."""
+    overrides: WeightOverrides = ()
+    """Bits or form of single weights, by their nodes or names, in order: where several match, the
+    last counts. Weights with fewer than `minimum_values` values stay in float all the same."""
 
     needs_samples: ClassVar[bool] = True
 
     @override
     def required_opset(self) -> int:
-        opset = MINIMUM_OPSETS[self.bits]
-        return max(opset, NATIVE_OPSET) if self.runtime_form == "native" else opset
+        asked = {self.bits, *(each.bits for each in self.overrides)}
+        opset = max(needed for bits, needed in MINIMUM_OPSETS.items() if bits in asked)
+        forms = {self.runtime_form, *(each.runtime_form for each in self.overrides)}
+        return max(opset, NATIVE_OPSET) if "native" in forms else opset
 
     @override
     def apply(self, model: onnx.ModelProto, context: PassContext) -> PassResult:
         compressed = onnx.ModelProto()
         compressed.CopyFrom(model)
         name_nodes(compressed)
-        weights = find_weights(compressed, self.minimum_values)
+        tasks = self._tasks(compressed)
+        choices = self._choices(compressed, tasks, context)
+        free = {task.weight.name for task in tasks if not task.is_overridden}
+        budget = self.average_bits or DEFAULT_AVERAGE_BITS[self.bits]
+        upgraded = spend_average([c for c in choices if c.weight.name in free], budget)
+        storage = WeightStorage(compressed, NameGiver(taken_names(compressed)))
+        for choice in choices:
+            write = storage.keep_packed if choice.is_packed else storage.store
+            write(choice.weight, choice.grid)
+        for task in tasks:
+            if task.bits == 16:
+                storage.store_half(task.weight)
+        computed = unfolded_values(compressed, storage.finish(), context.workdir)
+        packed = [choice.weight.name for choice in choices if choice.is_packed]
+        notes = {
+            "kept at 8 bits, as they gain most": upgraded,
+            "multiplied with in their packed form": packed,
+            "decoded at every run, as onnxruntime did not fold": sorted(computed),
+        }
+        return PassResult(
+            compressed,
+            _readers(task for task in tasks if task.bits != "float"),
+            [_skipped(task) for task in tasks if task.bits == "float"],
+            [f"{what}: {', '.join(names)}" for what, names in notes.items() if names],
+            self._resolved(upgraded, packed),
+        )
+
+    def _tasks(self, model: onnx.ModelProto) -> list[Task]:
+        """Return what to do with each weight of the model.
+
+        Raises:
+            PassError: nothing is left to do, or a weight does not fit what is asked for it.
+        """
+        weights = find_weights(model, self.minimum_values)
         if not weights:
             refuse_quantized(model)
             raise PassError(
@@ -107,142 +137,136 @@ class WeightQuantization(Pass):
                 "minimum_values, or leave the model as it is",
                 code="nothing_to_compress",
             )
-        layers = self._collect_moments(compressed, weights, context)
-        packed = self._packed_layouts(compressed, weights, context)
+        tasks = [
+            Task(
+                weight,
+                wish.bits or self.bits,
+                wish.runtime_form or self.runtime_form,
+                wish.bits is not None,
+            )
+            for weight, wish in zip(weights, wishes(self.overrides, weights, model), strict=True)
+        ]
+        if all(task.bits == "float" for task in tasks):
+            raise PassError(
+                "overrides leave every weight in float; leave some of them out",
+                code="nothing_to_compress",
+            )
+        for task in tasks:
+            _refuse_lost_halves(task)
+        return tasks
+
+    def _choices(
+        self, model: onnx.ModelProto, tasks: Sequence[Task], context: PassContext
+    ) -> list[Choice]:
+        """Return a grid for each weight that is stored as integers."""
+        stored = [task for task in tasks if task.bits in MINIMUM_OPSETS]
+        layers = self._collect_moments(model, tasks, context)
+        packed = self._packed_layouts(model, stored, context)
         choices = []
-        for index, weight in enumerate(weights):
-            choices.append(self._choose(weight, layers.get(weight.name), packed.get(weight.name)))
-            context.report_progress("compressing", (index + 1) / len(weights))
-        upgraded = self._spend_budget(choices)
-        storage = WeightStorage(compressed, NameGiver(taken_names(compressed)))
-        for choice in choices:
-            write = storage.keep_packed if choice.is_packed else storage.store
-            write(choice.weight, choice.grid)
-        computed = unfolded_values(compressed, storage.finish(), context.workdir)
-        lists = {
-            "kept at 8 bits, as they gain most": upgraded,
-            "multiplied with in their packed form": [c.weight.name for c in choices if c.is_packed],
-            "decoded at every run, as onnxruntime did not fold": sorted(computed),
-        }
-        notes = [f"{what}: {', '.join(names)}" for what, names in lists.items() if names]
-        changed = [use.node.name or use.node.output[0] for w in weights for use in w.uses]
-        return PassResult(compressed, list(dict.fromkeys(changed)), notes=notes)
+        for index, task in enumerate(stored):
+            name = task.weight.name
+            array = numpy_helper.to_array(task.weight.tensor).astype(np.float32)
+            rounding = Rounding(task.weight, array, layers.get(name), packed.get(name))
+            choices.append(self._choose(rounding, task))
+            context.report_progress("compressing", (index + 1) / len(stored))
+        return choices
+
+    def _choose(self, rounding: Rounding, task: Task) -> Choice:
+        """Return a weight's grid and, where its bits are not given, the one with 8 bits."""
+        eight, is_packed = rounding.at_eight_bits(), rounding.packed is not None
+        grid = rounding.in_blocks(int(task.bits), self.block_size) if task.is_below_eight else None
+        if grid is None or stored_bits(grid) >= stored_bits(eight):
+            return Choice(task.weight, eight, is_packed)
+        if task.is_overridden:
+            return Choice(task.weight, grid, is_packed)
+        upgrade = Upgrade(eight, rounding.error(eight))
+        return Choice(task.weight, grid, is_packed, rounding.error(grid), upgrade)
 
     def _packed_layouts(
-        self, model: onnx.ModelProto, weights: list[Weight], context: PassContext
+        self, model: onnx.ModelProto, tasks: Sequence[Task], context: PassContext
     ) -> dict[str, Layout]:
         """Return the layouts of the weights to keep packed at run time, by name."""
-        if self.runtime_form == "folded" or self.bits not in NATIVE_BITS:
-            return {}
-        layouts = {w.name: native_layout(w, model, self.block_size) for w in weights}
-        possible = {name: layout for name, layout in layouts.items() if layout is not None}
-        if self.runtime_form == "native" or not possible:
-            return possible
+        layouts: dict[str, Layout] = {}
+        to_time: dict[int, list[Weight]] = {}
+        for task in tasks:
+            layout = native_layout(task.weight, model, self.block_size)
+            if layout is None or task.bits not in NATIVE_BITS or task.runtime_form == "folded":
+                continue
+            layouts[task.weight.name] = layout
+            if task.runtime_form == "auto":
+                to_time.setdefault(int(task.bits), []).append(task.weight)
+        for bits, weights in to_time.items():
+            faster = self._faster_packed(model, weights, bits, context)
+            for weight in weights:
+                if weight.name not in faster:
+                    del layouts[weight.name]
+        return layouts
+
+    def _faster_packed(
+        self, model: onnx.ModelProto, weights: list[Weight], bits: int, context: PassContext
+    ) -> set[str]:
+        """Return the names of the weights that are faster packed, none where no run can tell."""
         if context.samples.origin == "synthetic" or context.execution_provider != "cpu":
-            return {}
+            return set()
         sample = next(iter(context.samples), None)
         if sample is None:
-            return {}
-        faster = faster_packed(model, weights, sample.feeds, self.bits, self.block_size)
-        return {name: layout for name, layout in possible.items() if name in faster}
+            return set()
+        return faster_packed(model, weights, sample.feeds, bits, self.block_size)
 
     def _collect_moments(
-        self, model: onnx.ModelProto, weights: list[Weight], context: PassContext
+        self, model: onnx.ModelProto, tasks: Sequence[Task], context: PassContext
     ) -> dict[str, MultipliedLayer]:
         """Return the input moments of the layers, none where they are not used or not real."""
-        if self.bits == 8 or not self.error_compensation or context.samples.origin == "synthetic":
+        if not self.error_compensation or context.samples.origin == "synthetic":
             return {}
-        layers = multiplied_layers(weights, model)
+        layers = multiplied_layers([task.weight for task in tasks if task.is_below_eight], model)
         if layers:
             collect(
                 model,
+                [task.weight for task in tasks],
                 layers,
                 context.samples,
                 lambda fraction: context.report_progress("calibrating", fraction),
             )
         return layers
 
-    def _choose(
-        self, weight: Weight, layer: MultipliedLayer | None, packed: Layout | None
-    ) -> Choice:
-        array = numpy_helper.to_array(weight.tensor).astype(np.float32)
-        if packed is None:
-            fallback = per_channel_grid(array, weight.channel_axes)
-        else:
-            fallback = round_to_grid(array, packed, 8, scales_of(array, packed, 8))
-        grid = fallback if self.bits == 8 else self._block_grid(weight, array, layer, packed)
-        if grid.values.size == 0 or _bits(grid) >= _bits(fallback):
-            grid = fallback
-        error, fallback_error = _error(array, grid, layer), _error(array, fallback, layer)
-        return Choice(weight, grid, error, fallback, fallback_error, packed is not None)
-
-    def _block_grid(
-        self,
-        weight: Weight,
-        array: FloatArray,
-        layer: MultipliedLayer | None,
-        packed: Layout | None,
-    ) -> Grid:
-        """Return a grid with a scale for each block, its rounding compensated where possible."""
-        contraction_first = any(
-            use.node.op_type == "MatMul" and use.input_index == 1 for use in weight.uses
-        ) or (layer is not None and layer.is_contracted_first)
-        layout = packed or block_layout(array.shape, contraction_first, self.block_size)
-        if layout is None:
-            return per_channel_grid(array, weight.channel_axes)
-        scale = scales_of(array, layout, self.bits)
-        if layer is None or not layer.moments.any():
-            return round_to_grid(array, layout, self.bits, scale)
-        return self._compensated_grid(array, layout, scale, layer)
-
-    def _compensated_grid(
-        self, array: FloatArray, layout: Layout, scale: Scales, layer: MultipliedLayer
-    ) -> Grid:
-        full_scale = np.broadcast_to(scale.astype(np.float32), layout.shape).reshape(array.shape)
-        values = [
-            compensated_rounding(matrix, scales, moments, self.bits)
-            for matrix, scales, moments in zip(
-                layer.as_matrices(array),
-                layer.as_matrices(np.ascontiguousarray(full_scale)),
-                layer.moments,
-                strict=True,
-            )
-        ]
-        integers = cast("IntArray", layer.from_matrices(np.stack(values)))
-        return Grid(self.bits, integers.reshape(layout.shape), scale, array.shape)
-
-    def _spend_budget(self, choices: list[Choice]) -> list[str]:
-        """Move the weights that gain most to 8 bits while the average allows it."""
-        total = sum(choice.weight.size for choice in choices)
-        budget = (self.average_bits or DEFAULT_AVERAGE_BITS[self.bits]) * total
-        spent = sum(_bits(choice.grid) for choice in choices)
-        upgraded = []
-        candidates = [c for c in choices if _bits(c.fallback) > _bits(c.grid)]
-        for choice in sorted(candidates, key=lambda c: c.gain_per_bit, reverse=True):
-            extra = _bits(choice.fallback) - _bits(choice.grid)
-            if spent + extra <= budget:
-                choice.take_fallback()
-                spent += extra
-                upgraded.append(choice.weight.name)
-        return upgraded
+    def _resolved(self, upgraded: list[str], packed: list[str]) -> "WeightQuantization":
+        """Return the pass with the form and bits of every weight written out."""
+        found = [WeightOverride(weights=("*",), bits=self.bits), *self.overrides]
+        if upgraded:
+            found.append(WeightOverride(weights=_exactly(upgraded), bits=8))
+        if packed:
+            found.append(WeightOverride(weights=_exactly(packed), runtime_form="native"))
+        return self.model_copy(update={"runtime_form": "folded", "overrides": tuple(found)})
 
 
-def _bits(grid: Grid) -> int:
-    """Return the stored bits of a grid and its scales."""
-    return grid.bits * grid.values.size + 8 * grid.scale.nbytes
+def _exactly(names: Iterable[str]) -> tuple[str, ...]:
+    """Return patterns that match these names and nothing else."""
+    return tuple(escape(name) for name in names)
 
 
-def _error(array: FloatArray, grid: Grid, layer: MultipliedLayer | None) -> float:
-    """Return the relative output error where the inputs are known, else the weight's."""
-    if layer is None or not layer.moments.any():
-        return relative_error(array, grid)
-    errors = [
-        output_error(error, weight, moments)
-        for error, weight, moments in zip(
-            layer.as_matrices(array - grid.decode()),
-            layer.as_matrices(array),
-            layer.moments,
-            strict=True,
+def _readers(tasks: Iterable[Task]) -> list[str]:
+    """Return the names of the nodes that read the weights, each once."""
+    names = (use.node.name or use.node.output[0] for task in tasks for use in task.weight.uses)
+    return list(dict.fromkeys(names))
+
+
+def _skipped(task: Task) -> SkippedNode:
+    """Return the report's words for a weight that stays as it is."""
+    node = task.weight.uses[0].node if task.weight.uses else None
+    return SkippedNode(
+        node=task.weight.name if node is None else node.name or node.output[0],
+        op_type="" if node is None else node.op_type,
+        reason=f"overrides leave its weight {task.weight.name} in float",
+    )
+
+
+def _refuse_lost_halves(task: Task) -> None:
+    """Raise where a weight is to be stored as float16 that float16 cannot hold."""
+    if task.bits != 16:
+        return
+    reason = why_not_half(numpy_helper.to_array(task.weight.tensor))
+    if reason is not None:
+        raise PassError(
+            f"overrides: the weight {task.weight.name} {reason}; give it 8 bits or float"
         )
-    ]
-    return float(np.mean(errors))

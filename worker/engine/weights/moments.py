@@ -78,32 +78,36 @@ def multiplied_layers(weights: list[Weight], model: onnx.ModelProto) -> dict[str
     """
     layers = {}
     for weight in weights:
-        shape = tuple(weight.tensor.dims)
-        if not weight.is_in_main_graph(model) or len(weight.uses) != 1:
-            continue
-        use = weight.uses[0]
-        inputs = _input_count(use.node, shape) if use.input_index == 1 else None
-        if inputs is None or inputs > LARGEST_INPUT:
-            continue
-        groups = _attribute(use.node, "group", 1) if use.node.op_type == "Conv" else 1
-        layers[weight.name] = MultipliedLayer(use.node, shape, np.zeros((groups, inputs, inputs)))
+        inputs = _multiplied_inputs(weight, model)
+        if inputs is not None:
+            node, shape = weight.uses[0].node, tuple(weight.tensor.dims)
+            groups = _attribute(node, "group", 1) if node.op_type == "Conv" else 1
+            moments = np.zeros((groups, inputs, inputs))
+            layers[weight.name] = MultipliedLayer(node, shape, moments)
     return layers
 
 
 def collect(
     model: onnx.ModelProto,
+    weights: list[Weight],
     layers: dict[str, MultipliedLayer],
     samples: SampleSource,
     report_progress: Callable[[float], None],
 ) -> None:
     """Run the samples and add every layer's inputs to its moments.
 
+    The inputs of all `weights` become outputs of what is run, whichever have a layer: which nodes
+    onnxruntime joins follows them, so that a layer's moments are the same to the last bit
+    whatever the other weights are rounded to.
+
     Raises:
         CalibrationError: a sample cannot be run.
     """
     inputs = {value.name for value in model.graph.input}
+    tapped = {w.uses[0].node.input[0] for w in weights if _multiplied_inputs(w, model) is not None}
     fetched = sorted({layer.activation for layer in layers.values()} - inputs)
-    session = runtime.open_session(_with_outputs(model, fetched), failure=CalibrationError)
+    extended = _with_outputs(model, sorted(tapped - inputs))
+    session = runtime.open_session(extended, failure=CalibrationError)
     # onnxruntime takes an empty list for all outputs; those of the graph are always there.
     fetched = fetched or [model.graph.output[0].name]
     for index, sample in enumerate(samples):
@@ -112,6 +116,15 @@ def collect(
         for layer in layers.values():
             layer.add(activations[layer.activation].astype(np.float32))
         report_progress((index + 1) / len(samples))
+
+
+def _multiplied_inputs(weight: Weight, model: onnx.ModelProto) -> int | None:
+    """Return how many inputs a weight is contracted with; None where moments do not tell."""
+    if not weight.is_in_main_graph(model) or len(weight.uses) != 1:
+        return None
+    use = weight.uses[0]
+    inputs = _input_count(use.node, tuple(weight.tensor.dims)) if use.input_index == 1 else None
+    return inputs if inputs is not None and inputs <= LARGEST_INPUT else None
 
 
 def _with_outputs(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from worker.engine.half_precision import as_half
 from worker.engine.names import NameGiver
 from worker.engine.weights.finding import Weight
 from worker.engine.weights.grids import Grid
@@ -73,6 +74,12 @@ class WeightStorage:
             tensors.append(numpy_helper.from_array(np.array(grid.weight_shape, np.int64), shape))
             nodes.append(self._node("Reshape", [product, shape], name))
         self._replace(weight, tensors, nodes)
+
+    def store_half(self, weight: Weight) -> None:
+        """Replace an initializer by its values as float16 and a Cast."""
+        half = self._names.name(f"{weight.name}.half")
+        cast = self._cast(half, weight.name, weight.tensor.data_type)
+        self._replace(weight, [as_half(weight.tensor, half)], [cast])
 
     def finish(self) -> set[str]:
         """Rewrite the graphs; return the values that onnxruntime is not to compute at run time."""

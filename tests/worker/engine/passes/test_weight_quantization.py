@@ -8,7 +8,9 @@ from onnx import helper
 from tests.onnx_models import float_value, linear, model_of, small_convnet
 from tests.worker.engine.weights.test_finding import loop_model
 from worker.engine.errors import PassError
+from worker.engine.passes import weight_quantization
 from worker.engine.passes.base import PassContext
+from worker.engine.passes.weight_overrides import WeightOverride
 from worker.engine.passes.weight_quantization import WeightQuantization
 from worker.engine.runtime import open_session, run
 from worker.engine.samples import Sample
@@ -154,3 +156,124 @@ def test_without_data_no_weight_is_kept_packed(tmp_path):
     model.opset_import[0].version = 21
 
     assert apply(WeightQuantization(), model, tmp_path).notes == []
+
+
+def two_products(seed=2, opset=21):
+    """Two MatMuls of 64 x 64; the second weight has outliers, which few bits suit badly."""
+    random = np.random.default_rng(seed)
+    spikes = random.normal(size=(64, 64)) * np.where(random.random((64, 64)) < 0.03, 30, 1)
+    return model_of(
+        [
+            helper.make_node("MatMul", ["x", "smooth[0]"], ["middle"], name="first"),
+            helper.make_node("MatMul", ["middle", "spiky"], ["y"], name="second"),
+        ],
+        inputs=[float_value("x", ["batch", 64])],
+        outputs=[float_value("y", ["batch", 64])],
+        weights={
+            "smooth[0]": random.uniform(-1, 1, (64, 64)).astype(np.float32),
+            "spiky": spikes.astype(np.float32),
+        },
+        opset=opset,
+    )
+
+
+def types_of(model):
+    return {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+
+
+def test_overrides_come_before_the_budget(tmp_path):
+    options = WeightQuantization(
+        bits=4,
+        average_bits=4.5,
+        overrides=[{"nodes": ["first"], "bits": 8}, {"weights": ["spiky"], "bits": 2}],
+    )
+    model = two_products(opset=25)
+    model.ir_version = 13
+
+    types = types_of(apply(options, model, tmp_path).model)
+
+    assert types["smooth[0].quantized"] == onnx.TensorProto.INT8
+    assert types["spiky.quantized"] == onnx.TensorProto.INT2
+
+
+def test_a_weight_may_stay_in_float(tmp_path):
+    options = WeightQuantization(bits=4, overrides=[{"nodes": ["second"], "bits": "float"}])
+
+    result = apply(options, two_products(), tmp_path)
+
+    assert types_of(result.model)["spiky"] == onnx.TensorProto.FLOAT
+    assert result.changed_nodes == ["first"]
+    assert [(skip.node, skip.reason) for skip in result.skipped] == [
+        ("second", "overrides leave its weight spiky in float")
+    ]
+
+
+def test_a_weight_may_be_stored_as_halves(tmp_path):
+    options = WeightQuantization(overrides=[{"nodes": ["*"], "bits": 16}])
+    model, rows = two_products(opset=17), {"x": np.eye(64, dtype=np.float32)}
+
+    result = apply(options, model, tmp_path)
+
+    stored = {t.name: len(t.raw_data) for t in result.model.graph.initializer}
+    assert stored == {"smooth[0].half": 2 * 64 * 64, "spiky.half": 2 * 64 * 64}
+    assert result.notes == []
+    # A half has 11 significant bits: its error is at most 2^-11 of a value, -66 dB.
+    assert sqnr_db(answers(model, rows), answers(result.model, rows)) > 63
+
+
+def test_halves_that_would_overflow_are_refused(tmp_path):
+    options = WeightQuantization(overrides=[{"nodes": ["*"], "bits": 16}])
+
+    with pytest.raises(PassError, match="the weight weight holds numbers beyond 65504"):
+        apply(options, linear(np.full((32, 32), 70_000)), tmp_path)
+
+
+def test_a_model_that_is_left_in_float_altogether_has_nothing_to_compress(tmp_path):
+    options = WeightQuantization(overrides=[{"nodes": ["*"], "bits": "float"}])
+
+    with pytest.raises(PassError, match="every weight in float") as raised:
+        apply(options, two_products(), tmp_path)
+
+    assert raised.value.code == "nothing_to_compress"
+
+
+def test_the_opset_follows_the_overrides():
+    four = WeightQuantization(overrides=[WeightOverride(nodes=["a"], bits=4)])
+    native = WeightQuantization(overrides=[WeightOverride(nodes=["a"], runtime_form="native")])
+    floats = WeightQuantization(overrides=[WeightOverride(nodes=["a"], bits="float")])
+
+    assert [each.required_opset() for each in (four, native, floats)] == [21, 21, 13]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        WeightQuantization(bits=4, average_bits=6.5),
+        WeightQuantization(bits=4, average_bits=6.5, runtime_form="native"),
+        WeightQuantization(overrides=[WeightOverride(nodes=["first"], runtime_form="native")]),
+        WeightQuantization(bits=4, overrides=[WeightOverride(nodes=["first"], bits="float")]),
+    ],
+)
+def test_the_resolved_pass_gives_the_same_bytes_without_timing(tmp_path, monkeypatch, options):
+    rows = np.random.default_rng(8).normal(size=(50, 64)).astype(np.float32)
+    samples = [Sample({"x": rows[:20]}), Sample({"x": rows[20:]})]
+
+    result = apply(options, two_products(), tmp_path, samples)
+
+    monkeypatch.delattr(weight_quantization, "faster_packed")
+    stored = WeightQuantization.model_validate_json(result.resolved.model_dump_json())
+    again = apply(stored, two_products(), tmp_path, samples)
+    assert again.model.SerializeToString() == result.model.SerializeToString()
+
+
+def test_the_resolved_pass_names_what_was_upgraded_and_packed(tmp_path):
+    options = WeightQuantization(bits=4, average_bits=6.5, runtime_form="native")
+
+    resolved = apply(options, two_products(), tmp_path).resolved
+
+    assert resolved.runtime_form == "folded"
+    assert resolved.overrides == (
+        WeightOverride(weights=["*"], bits=4),
+        WeightOverride(weights=["spiky"], bits=8),
+        WeightOverride(weights=["smooth[[]0]", "spiky"], runtime_form="native"),
+    )

@@ -24,8 +24,10 @@ class GivenSamples:
 
 
 def collected(model, arrays):
-    layers = multiplied_layers(find_weights(model), model)
-    collect(model, layers, GivenSamples([Sample({"x": array}) for array in arrays]), lambda _: None)
+    weights = find_weights(model)
+    layers = multiplied_layers(weights, model)
+    samples = GivenSamples([Sample({"x": array}) for array in arrays])
+    collect(model, weights, layers, samples, lambda _: None)
     return layers
 
 
