@@ -26,7 +26,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     """Return the Celery settings that API and worker share.
 
     A message is acknowledged after its job, and requeued at once when a worker process dies.
-    What is lost all the same (a whole host, a broker) the sweep sends again, so the visibility
+    What is lost all the same (a whole host, a broker) the reaper sends again, so the visibility
     timeout is long: one shorter than the longest job would run that job twice.
 
     Raises:

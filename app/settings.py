@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     """A running job whose worker is silent for this long is taken over."""
     heartbeat_seconds: Annotated[float, Field(gt=0)] = 1
     """How often a worker extends its lease and looks for a cancellation."""
-    sweep_seconds: Annotated[float, Field(gt=0)] = 5
+    reaper_seconds: Annotated[float, Field(gt=0)] = 5
     """How often a worker looks for unsent, lapsed and expired rows."""
     shutdown_seconds: Annotated[float, Field(ge=0)] = 20
     """How long a stopping worker lets its job finish before it hands the job back."""

@@ -80,7 +80,7 @@ class Supervisor:
     def _start_broker(self, broker: Broker, environment: dict[str, str]) -> None:
         """Start the broker; a queue it cannot read is set aside.
 
-        Nothing but doorbells is lost then: jobs are rows, and the worker's sweep sends them again.
+        Nothing but doorbells is lost then: jobs are rows, and the worker's reaper sends them again.
         """
         part = self._add(Program("broker", broker.command, environment, prepare=broker.prepare))
         deadline = time.monotonic() + START_SECONDS

@@ -105,7 +105,7 @@ class JobRow(Base):
     sends: Mapped[int] = mapped_column(default=0)
     """Messages sent for this job since it was last queued."""
     next_send_at: Mapped[datetime | None]
-    """When the sweep sends a queued job again."""
+    """When the reaper sends a queued job again."""
 
     verdict: Mapped[JsonObject | None]
     metrics: Mapped[JsonObject | None]

@@ -84,7 +84,7 @@ class Stage:
             redis_url=self._broker.url,
             lease_seconds=2,
             heartbeat_seconds=0.3,
-            sweep_seconds=0.5,
+            reaper_seconds=0.5,
             resend_seconds=5,
             max_crashes=1000,
             max_attempts=1000,
@@ -235,9 +235,8 @@ def run(folder: Path, job_count: int, kill_count: int, seed: int, patience: floa
         while stage.unfinished() and time.monotonic() < deadline:
             stage.tend()
         seconds = time.monotonic() - started
-        time.sleep(
-            2 * stage.settings.sweep_seconds
-        )  # a last sweep, and time to end something twice
+        # the reaper's last look, and time to end something twice
+        time.sleep(2 * stage.settings.reaper_seconds)
         return stage.outcome(kills, seconds)
     finally:
         stage.close()

@@ -12,7 +12,7 @@ from celery.signals import setup_logging, worker_process_init, worker_process_sh
 from app.logs import configure_logging
 from app.queue import celery_settings
 from app.settings import Settings
-from worker.tasks import process_runner, process_sweep
+from worker.tasks import process_reaper, process_runner
 
 settings = Settings()
 app = Celery("onnxpress")
@@ -29,13 +29,13 @@ def _configure_logging(**_: object) -> None:
 
 @worker_process_init.connect(weak=False)
 def _start_process(**_: object) -> None:
-    """Open a new pool process's connections, warm its first child, begin to sweep."""
+    """Open a new pool process's connections, warm its first child, start its reaper."""
     process_runner()
-    process_sweep().start()
+    process_reaper().start()
 
 
 @worker_process_shutdown.connect(weak=False)
 def _stop_process(**_: object) -> None:
     """End the children that wait."""
-    process_sweep().stop()
+    process_reaper().stop()
     process_runner().close()

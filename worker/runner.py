@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from app.db import SessionFactory, database_now
 from app.errors import StorageError
 from app.queue import Queue
-from app.repositories import artifacts, datasets, jobs, models, sweeping
+from app.repositories import artifacts, datasets, jobs, models, reaping
 from app.settings import Settings
 from app.storage import Storage, blob_key
 from app.tables import ArtifactKind, ArtifactRow, DatasetRow, JobRow, JsonObject, ModelRow
@@ -241,7 +241,7 @@ class Runner:
         )
 
     def _release(self, job: JobRow, token: str, *, crashed: bool, delay_seconds: float) -> None:
-        """Put the job back in the queue; the sweep sends it where this cannot."""
+        """Put the job back in the queue; the reaper sends it where this cannot."""
         is_released = self._settle(
             "job.released",
             job,
@@ -252,7 +252,7 @@ class Runner:
         )
         if is_released and delay_seconds == 0 and self._queue.send_job(job.id):
             with self._session_factory.begin() as session:
-                sweeping.mark_sent(session, job.id, resend_seconds=self._settings.resend_seconds)
+                reaping.mark_sent(session, job.id, resend_seconds=self._settings.resend_seconds)
 
     def _settle(self, event: str, job: JobRow, token: str, move: Callable[[Session], bool]) -> bool:
         """Make the attempt's last move, or confirm the cancellation that forbids it.

@@ -8,9 +8,9 @@ from app.db import create_session_factory
 from app.queue import RUN_JOB, Queue
 from app.settings import Settings
 from app.storage import Storage
+from worker.reaper import Reaper
 from worker.runner import Runner
 from worker.sandbox.process import Sandbox
-from worker.sweep import Sweep
 
 
 @shared_task(name=RUN_JOB)
@@ -28,8 +28,8 @@ def process_runner() -> Runner:
 
 
 @cache
-def process_sweep() -> Sweep:
-    """Return this process's sweep, with connections of its own."""
+def process_reaper() -> Reaper:
+    """Return this process's reaper, with connections of its own."""
     settings = Settings()
     session_factory = create_session_factory(settings.resolved_database_url)
-    return Sweep(settings, session_factory, Storage(settings), Queue(settings))
+    return Reaper(settings, session_factory, Storage(settings), Queue(settings))

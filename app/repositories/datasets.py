@@ -68,7 +68,7 @@ def list(  # noqa: A001 - the repositories' common verb, always called as `datas
 
 
 def delete(session: Session, row: DatasetRow) -> None:
-    """Delete a dataset's row; the sweep removes bytes that no row names any more."""
+    """Delete a dataset's row; the reaper removes bytes that no row names any more."""
     session.delete(row)
     session.flush()
 

@@ -59,7 +59,7 @@ class JobFilter:
 def add(session: Session, new_job: NewJob, *, resend_seconds: float) -> JobRow:
     """Add a queued job.
 
-    The caller sends it after its commit. The sweep sends it again after `resend_seconds`, or as
+    The caller sends it after its commit. The reaper sends it again after `resend_seconds`, or as
     soon as it can where the caller, having failed, says so by `make_due`.
     """
     now = database_now(session)
@@ -188,7 +188,7 @@ def release(
 ) -> bool:
     """Put a running job back in the queue after a crash of its child or a fault around it.
 
-    The sweep sends it once `delay_seconds` have passed. False when the attempt lost the job or
+    The reaper sends it once `delay_seconds` have passed. False when the attempt lost the job or
     it is being cancelled.
     """
     now = database_now(session)

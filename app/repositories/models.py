@@ -62,7 +62,7 @@ def list(  # noqa: A001 - the repositories' common verb, always called as `model
 
 
 def delete(session: Session, row: ModelRow) -> None:
-    """Delete a model's row; the sweep removes bytes that no row names any more."""
+    """Delete a model's row; the reaper removes bytes that no row names any more."""
     session.delete(row)
     session.flush()
 

@@ -118,7 +118,7 @@ def get_fitting(
 
 
 def delete(context: ServiceContext, workspace: str, dataset_id: str) -> None:
-    """Delete a dataset; the sweep removes its bytes once nothing names them.
+    """Delete a dataset; the reaper removes its bytes once nothing names them.
 
     Raises:
         NotFoundError: there is no such dataset in the workspace.

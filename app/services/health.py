@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db import reading
 from app.errors import StorageError
 from app.migrations import is_current
-from app.repositories import sweeping
+from app.repositories import reaping
 from app.services.context import ServiceContext
 from app.tables import JobState
 from worker.sandbox.process import landlock_abi
@@ -52,8 +52,8 @@ def check(context: ServiceContext) -> Health:
 def count_jobs(context: ServiceContext) -> JobCounts:
     """Return how many jobs there are, of all workspaces."""
     with reading(context.session_factory) as session:
-        by_state = sweeping.count_by_state(session)
-        return JobCounts(by_state, sweeping.oldest_queued_age_seconds(session))
+        by_state = reaping.count_by_state(session)
+        return JobCounts(by_state, reaping.oldest_queued_age_seconds(session))
 
 
 def _check_database(context: ServiceContext) -> str:

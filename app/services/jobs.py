@@ -2,7 +2,7 @@
 
 from app.db import reading
 from app.errors import ConflictError
-from app.repositories import datasets, jobs, models, sweeping
+from app.repositories import datasets, jobs, models, reaping
 from app.repositories.jobs import JobFilter
 from app.repositories.pages import Page
 from app.services.context import ServiceContext
@@ -75,7 +75,7 @@ def retry(context: ServiceContext, workspace: str, job_id: str) -> JobRow:
 
 
 def send(context: ServiceContext, job_id: str) -> None:
-    """Ring for a worker; where the broker does not answer, the next sweep will."""
+    """Ring for a worker; where the broker does not answer, the reaper will."""
     if not context.queue.send_job(job_id):
         with context.session_factory.begin() as session:
-            sweeping.make_due(session, job_id)
+            reaping.make_due(session, job_id)

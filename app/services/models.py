@@ -66,7 +66,7 @@ def get(context: ServiceContext, workspace: str, model_id: str) -> ModelRow:
 
 
 def delete(context: ServiceContext, workspace: str, model_id: str) -> None:
-    """Delete a model; the sweep removes its bytes once nothing names them.
+    """Delete a model; the reaper removes its bytes once nothing names them.
 
     Raises:
         NotFoundError: there is no such model in the workspace.

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from app.main import create_app
-from app.repositories import sweeping
+from app.repositories import reaping
 
 
 def test_without_keys_everybody_shares_one_workspace(settings):
@@ -36,7 +36,7 @@ def test_reading_waits_for_no_writer(client, context, model, dataset, job, path)
     url = path.format(model=model["id"], dataset=dataset["id"], job=job["id"])
 
     with context.session_factory.begin() as writer:
-        sweeping.make_due(writer)
+        reaping.make_due(writer)
         started = time.monotonic()
         status = client.get(url).status_code
 

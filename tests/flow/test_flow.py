@@ -42,7 +42,7 @@ STATIC = {"passes": [{"method": "static_quantization", "per_channel": True}]}
 QUICK_RECOVERY = {
     "ONNXPRESS_LEASE_SECONDS": "3",
     "ONNXPRESS_HEARTBEAT_SECONDS": "0.5",
-    "ONNXPRESS_SWEEP_SECONDS": "1",
+    "ONNXPRESS_REAPER_SECONDS": "1",
 }
 
 

@@ -1,4 +1,4 @@
-"""A runner and a sweep on a real database and storage; only the queue keeps its messages."""
+"""A runner and a reaper on a real database and storage; only the queue keeps its messages."""
 
 import hashlib
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from app.settings import Settings
 from app.storage import Storage, blob_key
 from app.tables import DatasetRow, JobRow, ModelRow
 from tests.worker.compressing import ENTRY_POINT
+from worker.reaper import Reaper
 from worker.runner import Runner
 from worker.sandbox.process import Sandbox
-from worker.sweep import Sweep
 
 MODEL = b"0123456789"
 
@@ -65,8 +65,8 @@ def runner(settings, session_factory, storage, queue, sandbox) -> Runner:
 
 
 @pytest.fixture
-def sweep(settings, session_factory, storage, queue) -> Sweep:
-    return Sweep(settings, session_factory, storage, queue)
+def reaper(settings, session_factory, storage, queue) -> Reaper:
+    return Reaper(settings, session_factory, storage, queue)
 
 
 class Service:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from app.repositories import artifacts, sweeping
+from app.repositories import artifacts, reaping
 from app.tables import JobRow, ModelRow
 from tests.running_service import wait_for
 from tests.worker.conftest import MODEL
@@ -257,4 +257,4 @@ def test_is_never_sent_again_once_it_has_ended(runner, service, session_factory)
     runner.run_job(job_id)
 
     with session_factory.begin() as session:
-        assert sweeping.make_due(session) == 0
+        assert reaping.make_due(session) == 0

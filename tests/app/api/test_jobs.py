@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from app.repositories import jobs, sweeping
+from app.repositories import jobs, reaping
 from tests.app.conftest import dataset_bytes, model_bytes
 
 SPEC = {"passes": [{"method": "dynamic_quantization"}]}
@@ -65,7 +65,7 @@ def test_accepts_a_job_while_the_broker_is_down(client, model, queue, context):
 
     assert response.status_code == 202
     with context.session_factory() as session:
-        assert response.json()["id"] in sweeping.due_for_sending(session)
+        assert response.json()["id"] in reaping.due_for_sending(session)
 
 
 def test_takes_yaml(client, model):

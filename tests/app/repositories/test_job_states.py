@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 from sqlalchemy import delete, update
 
 from app.db import database_now
-from app.repositories import jobs, sweeping
+from app.repositories import jobs, reaping
 from app.repositories.jobs import TERMINAL_STATES, JobFilter, NewJob
 from app.tables import JobRow
 from tests.conftest import both_databases
@@ -30,7 +30,7 @@ ATTEMPTS_AGO = st.sampled_from([0, 0, 0, 1, 2])
 
 
 class JobMachine(RuleBasedStateMachine):
-    """Two jobs, with workers, users and sweeps at work on them.
+    """Two jobs, with workers, users and reapers at work on them.
 
     The state each must be in is kept beside the database and compared after every step. Few rules
     with choices inside: Hypothesis leaves rules out at random, and most moves need several others.
@@ -162,13 +162,13 @@ class JobMachine(RuleBasedStateMachine):
         self.lapsed.add(job_id)
 
     @rule()
-    def sweep(self):
+    def reap(self):
         with self.sessions.begin() as session:
-            failed = sweeping.fail_exhausted(
+            failed = reaping.fail_exhausted(
                 session, max_attempts=MAX_ATTEMPTS, error={"code": "x"}, retention=None
             )
-            cancelled = sweeping.confirm_lapsed_cancels(session, retention=None)
-            due = sweeping.due_for_sending(session)
+            cancelled = reaping.confirm_lapsed_cancels(session, retention=None)
+            due = reaping.due_for_sending(session)
 
         assert set(failed) == {
             job_id for job_id in self.waiting() if self.attempts[job_id] == MAX_ATTEMPTS

@@ -7,7 +7,7 @@ from app.storage import blob_key
 from app.tables import DatasetRow, JobRow, ModelRow
 from tests.running_service import wait_for
 from tests.worker.conftest import KeptQueue
-from worker.sweep import Sweep
+from worker.reaper import Reaper
 
 
 @pytest.fixture
@@ -21,113 +21,113 @@ def age(storage, sha256, hours):
     os.utime(path, (then, then))
 
 
-def test_sends_a_queued_job_whose_message_was_lost(sweep, service, queue, long_ago):
+def test_sends_a_queued_job_whose_message_was_lost(reaper, service, queue, long_ago):
     job_id = service.submit("succeed")
     service.set(JobRow, job_id, next_send_at=long_ago)
 
-    sweep.repair()
+    reaper.repair()
 
     assert queue.sent == [job_id]
     assert service.job(job_id).next_send_at > service.now()
 
 
-def test_waits_twice_as_long_after_each_message(sweep, service, settings):
+def test_waits_twice_as_long_after_each_message(reaper, service, settings):
     job_id = service.submit("succeed")
     waits = []
 
     for _ in range(3):
         service.set(JobRow, job_id, next_send_at=service.now())
-        sweep.repair()
+        reaper.repair()
         wait = service.job(job_id).next_send_at - service.now()
         waits.append(round(wait.total_seconds() / settings.resend_seconds))
 
     assert waits == [2, 4, 8]
 
 
-def test_leaves_a_fresh_message_alone(sweep, service, queue):
+def test_leaves_a_fresh_message_alone(reaper, service, queue):
     service.submit("succeed")
 
-    sweep.repair()
+    reaper.repair()
 
     assert queue.sent == []
 
 
-def test_keeps_what_is_due_until_the_broker_answers(sweep, service, queue, long_ago):
+def test_keeps_what_is_due_until_the_broker_answers(reaper, service, queue, long_ago):
     job_id = service.submit("succeed")
     service.set(JobRow, job_id, next_send_at=long_ago)
     queue.is_up = False
-    sweep.repair()
+    reaper.repair()
     queue.is_up = True
 
-    sweep.repair()
+    reaper.repair()
 
     assert queue.sent == [job_id]
 
 
-def test_sends_everything_at_once_when_the_broker_comes_back(sweep, service, queue):
+def test_sends_everything_at_once_when_the_broker_comes_back(reaper, service, queue):
     job_id = service.submit("succeed")
     queue.is_up = False
-    sweep.repair()
+    reaper.repair()
     queue.is_up = True
 
-    sweep.repair()
+    reaper.repair()
 
     assert queue.sent == [job_id]
 
 
-def test_sends_a_running_job_whose_worker_is_lost(sweep, service, queue):
+def test_sends_a_running_job_whose_worker_is_lost(reaper, service, queue):
     job_id = service.submit("succeed")
     service.claim(job_id, lease_seconds=-1)
 
-    sweep.repair()
+    reaper.repair()
 
     assert queue.sent == [job_id]
 
 
-def test_leaves_a_running_job_with_a_lease_alone(sweep, service, queue):
+def test_leaves_a_running_job_with_a_lease_alone(reaper, service, queue):
     job_id = service.submit("succeed")
     service.claim(job_id, lease_seconds=60)
 
-    sweep.repair()
+    reaper.repair()
 
     assert queue.sent == []
 
 
-def test_fails_a_job_that_has_lost_all_its_workers(sweep, service, queue, settings):
+def test_fails_a_job_that_has_lost_all_its_workers(reaper, service, queue, settings):
     job_id = service.submit("succeed")
     for _ in range(settings.max_attempts):
         service.claim(job_id, lease_seconds=-1)
 
-    sweep.repair()
+    reaper.repair()
 
     job = service.job(job_id)
     assert (job.state, job.error["code"], queue.sent) == ("failed", "worker_lost", [])
 
 
-def test_cancels_a_cancelling_job_whose_worker_is_lost(sweep, service):
+def test_cancels_a_cancelling_job_whose_worker_is_lost(reaper, service):
     job_id = service.submit("succeed")
     service.claim(job_id, lease_seconds=-1)
     service.cancel(job_id)
 
-    sweep.repair()
+    reaper.repair()
 
     assert service.job(job_id).state == "cancelled"
 
 
-def test_removes_the_work_folders_of_lost_attempts_only(sweep, service, storage):
+def test_removes_the_work_folders_of_lost_attempts_only(reaper, service, storage):
     lost, running = service.submit("succeed"), service.submit("succeed")
     service.claim(running, lease_seconds=60)
     kept = f"{running}.{service.job(running).token}"
     for name in (kept, f"{lost}.token", "job_unknown.token"):
         (storage.spool() / name).mkdir()
 
-    sweep.repair()
+    reaper.repair()
 
     assert [it.name for it in storage.spool().iterdir()] == [kept]
 
 
 def test_deletes_expired_jobs_and_then_their_blobs(
-    sweep, runner, service, storage, session_factory, long_ago
+    reaper, runner, service, storage, session_factory, long_ago
 ):
     job_id = service.submit("succeed")
     runner.run_job(job_id)
@@ -135,21 +135,21 @@ def test_deletes_expired_jobs_and_then_their_blobs(
     for stored in list(storage.list()):
         age(storage, "".join(stored.key.rsplit("/", 2)[-2:]), hours=4)
 
-    sweep.keep_house()
+    reaper.keep_house()
 
     with session_factory() as session:
         assert session.get(JobRow, job_id) is None
     assert len(list(storage.list())) == 1  # the model
 
 
-def test_deletes_expired_uploads_that_no_job_needs(sweep, service, session_factory, long_ago):
+def test_deletes_expired_uploads_that_no_job_needs(reaper, service, session_factory, long_ago):
     idle, needed = service.add_model(b"idle"), service.add_model(b"needed")
     dataset = service.add_dataset(b"dataset")
     service.submit("succeed", needed)
     for kind, row_id in ((ModelRow, idle), (ModelRow, needed), (DatasetRow, dataset)):
         service.set(kind, row_id, expires_at=long_ago)
 
-    sweep.keep_house()
+    reaper.keep_house()
 
     with session_factory() as session:
         assert session.get(ModelRow, idle) is None
@@ -157,13 +157,13 @@ def test_deletes_expired_uploads_that_no_job_needs(sweep, service, session_facto
         assert session.get(DatasetRow, dataset) is None
 
 
-def test_deletes_old_blobs_that_no_row_names(sweep, service, storage):
+def test_deletes_old_blobs_that_no_row_names(reaper, service, storage):
     orphan, young, named = service.store(b"orphan"), service.store(b"young"), b"named"
     service.add_model(named)
     age(storage, orphan, hours=4)
     age(storage, service.store(named), hours=4)
 
-    sweep.keep_house()
+    reaper.keep_house()
 
     keys = {stored.key for stored in storage.list()}
     assert blob_key(orphan) not in keys
@@ -171,14 +171,14 @@ def test_deletes_old_blobs_that_no_row_names(sweep, service, storage):
     assert len(keys) == 2
 
 
-def test_cleans_the_spool_of_old_files(sweep, storage, settings):
+def test_cleans_the_spool_of_old_files(reaper, storage, settings):
     old, young = storage.spool() / "upload-old", storage.spool() / "upload-young"
     old.touch()
     young.touch()
     then = old.stat().st_mtime - 3 * 3600 - settings.job_time_limit_seconds - 60
     os.utime(old, (then, then))
 
-    sweep.keep_house()
+    reaper.keep_house()
 
     assert list(storage.spool().iterdir()) == [young]
 
@@ -196,9 +196,9 @@ def test_its_thread_outlives_a_fault(settings, session_factory, storage, service
     queue = FaultyOnce()
     job_id = service.submit("succeed")
     service.set(JobRow, job_id, next_send_at=long_ago)
-    often = settings.model_copy(update={"sweep_seconds": 0.02})
-    sweep = Sweep(often, session_factory, storage, queue)
+    often = settings.model_copy(update={"reaper_seconds": 0.02})
+    reaper = Reaper(often, session_factory, storage, queue)
 
-    sweep.start()
+    reaper.start()
     wait_for(lambda: queue.sent == [job_id], seconds=10)
-    sweep.stop()
+    reaper.stop()

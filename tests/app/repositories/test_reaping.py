@@ -1,4 +1,4 @@
-"""Tests of what the sweep asks of the jobs, on both databases."""
+"""Tests of what the reaper asks of the jobs, on both databases."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from app.db import database_now
-from app.repositories import jobs, sweeping
+from app.repositories import jobs, reaping
 from app.repositories.jobs import NewJob
 from app.tables import JobRow
 from tests.conftest import both_databases
@@ -38,14 +38,14 @@ def test_job_is_due_once_its_wait_is_over(session):
     add(session, resend_seconds=30)
     due = add(session, resend_seconds=-1)
 
-    assert sweeping.due_for_sending(session) == [due.id]
+    assert reaping.due_for_sending(session) == [due.id]
 
 
 def test_job_that_waited_longest_is_sent_first(session):
     rows = [add(session, resend_seconds=-1) for _ in range(3)]
     set_columns(session, rows[1], queued_at=database_now(session) - timedelta(hours=1))
 
-    assert sweeping.due_for_sending(session, limit=1) == [rows[1].id]
+    assert reaping.due_for_sending(session, limit=1) == [rows[1].id]
 
 
 def test_running_job_is_due_when_its_lease_lapsed(session):
@@ -53,15 +53,15 @@ def test_running_job_is_due_when_its_lease_lapsed(session):
     claim(session, held)
     claim(session, lapsed, lease_seconds=-1)
 
-    assert sweeping.due_for_sending(session) == [lapsed.id]
+    assert reaping.due_for_sending(session) == [lapsed.id]
 
 
-def test_lapsed_job_is_not_sent_at_every_sweep(session):
+def test_lapsed_job_is_not_sent_at_every_look(session):
     job = add(session)
     claim(session, job, lease_seconds=-1)
 
-    assert sweeping.mark_sent(session, job.id, resend_seconds=30)
-    assert sweeping.due_for_sending(session) == []
+    assert reaping.mark_sent(session, job.id, resend_seconds=30)
+    assert reaping.due_for_sending(session) == []
 
 
 def test_wait_doubles_with_every_message_up_to_an_hour(session):
@@ -69,7 +69,7 @@ def test_wait_doubles_with_every_message_up_to_an_hour(session):
     waits = []
 
     for _ in range(8):
-        sweeping.mark_sent(session, job.id, resend_seconds=30)
+        reaping.mark_sent(session, job.id, resend_seconds=30)
         waits.append(wait_of(session, job))
 
     assert waits == pytest.approx([60, 120, 240, 480, 960, 1920, 3600, 3600], abs=5)
@@ -79,7 +79,7 @@ def test_claimed_job_is_not_marked_sent(session):
     job = add(session)
     claim(session, job)
 
-    assert not sweeping.mark_sent(session, job.id, resend_seconds=30)
+    assert not reaping.mark_sent(session, job.id, resend_seconds=30)
     session.refresh(job)
     assert (job.sends, job.next_send_at) == (0, None)
 
@@ -87,8 +87,8 @@ def test_claimed_job_is_not_marked_sent(session):
 def test_job_whose_message_failed_is_due_at_once(session):
     job, other = add(session), add(session)
 
-    assert sweeping.make_due(session, job.id) == 1
-    assert sweeping.due_for_sending(session) == [job.id]
+    assert reaping.make_due(session, job.id) == 1
+    assert reaping.due_for_sending(session) == [job.id]
     assert wait_of(session, other) > 20
 
 
@@ -96,8 +96,8 @@ def test_all_queued_jobs_are_due_after_a_broker_lost_them(session):
     waiting, running = add(session), add(session)
     claim(session, running)
 
-    assert sweeping.make_due(session) == 1
-    assert sweeping.due_for_sending(session) == [waiting.id]
+    assert reaping.make_due(session) == 1
+    assert reaping.due_for_sending(session) == [waiting.id]
 
 
 def test_fails_jobs_without_attempts_left(session):
@@ -106,7 +106,7 @@ def test_fails_jobs_without_attempts_left(session):
     jobs.release(session, released.id, claim(session, released).token, crashed=True)
     claim(session, held)
 
-    failed = sweeping.fail_exhausted(
+    failed = reaping.fail_exhausted(
         session, max_attempts=1, error=ERROR, retention=timedelta(days=1)
     )
 
@@ -120,7 +120,7 @@ def test_fails_jobs_without_attempts_left(session):
 def test_lapsed_job_with_attempts_left_is_not_failed(session):
     claim(session, add(session), lease_seconds=-1)
 
-    assert not sweeping.fail_exhausted(session, max_attempts=2, error=ERROR, retention=None)
+    assert not reaping.fail_exhausted(session, max_attempts=2, error=ERROR, retention=None)
 
 
 def test_cancellation_is_honoured_after_the_worker_died(session):
@@ -130,7 +130,7 @@ def test_cancellation_is_honoured_after_the_worker_died(session):
     jobs.cancel(session, "ours", dead.id, retention=None)
     jobs.cancel(session, "ours", alive.id, retention=None)
 
-    assert sweeping.confirm_lapsed_cancels(session, retention=None) == [dead.id]
+    assert reaping.confirm_lapsed_cancels(session, retention=None) == [dead.id]
     assert jobs.get(session, "ours", dead.id).state == "cancelled"
     assert jobs.get(session, "ours", alive.id).state == "cancelling"
 
@@ -140,10 +140,10 @@ def test_only_ended_jobs_expire(session):
     jobs.cancel(session, "ours", ended.id, retention=timedelta(0))
     jobs.cancel(session, "ours", kept.id, retention=timedelta(days=1))
 
-    assert sweeping.expired(session) == [ended.id]
-    assert sweeping.delete_expired(session, ended.id)
-    assert not sweeping.delete_expired(session, kept.id)
-    assert not sweeping.delete_expired(session, queued.id)
+    assert reaping.expired(session) == [ended.id]
+    assert reaping.delete_expired(session, ended.id)
+    assert not reaping.delete_expired(session, kept.id)
+    assert not reaping.delete_expired(session, queued.id)
     assert jobs.find(session, "ours", ended.id) is None
 
 
@@ -152,14 +152,14 @@ def test_retried_job_does_not_expire(session):
     jobs.cancel(session, "ours", job.id, retention=timedelta(0))
     jobs.retry(session, "ours", job.id, resend_seconds=30)
 
-    assert not sweeping.delete_expired(session, job.id)
+    assert not reaping.delete_expired(session, job.id)
 
 
 def test_counts_jobs_by_state(session):
     rows = [add(session) for _ in range(3)]
     claim(session, rows[0])
 
-    assert sweeping.count_by_state(session) == {"queued": 2, "running": 1}
+    assert reaping.count_by_state(session) == {"queued": 2, "running": 1}
 
 
 def test_tells_how_long_the_oldest_job_waits(session):
@@ -167,8 +167,8 @@ def test_tells_how_long_the_oldest_job_waits(session):
     add(session)
     set_columns(session, job, queued_at=database_now(session) - timedelta(seconds=90))
 
-    assert sweeping.oldest_queued_age_seconds(session) == pytest.approx(90, abs=5)
+    assert reaping.oldest_queued_age_seconds(session) == pytest.approx(90, abs=5)
 
 
 def test_empty_queue_has_no_age(session):
-    assert sweeping.oldest_queued_age_seconds(session) == 0
+    assert reaping.oldest_queued_age_seconds(session) == 0

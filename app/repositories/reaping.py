@@ -1,4 +1,4 @@
-"""What the sweep asks of the jobs: which to send, end or remove, and what to count."""
+"""What the reaper asks of the jobs: which to send, end or remove, and what to count."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -22,9 +22,9 @@ def due_for_sending(session: Session, limit: int = 100) -> Sequence[str]:
 
 
 def mark_sent(session: Session, job_id: str, *, resend_seconds: float) -> bool:
-    """Note a message sent by the sweep; the next is due after twice the wait, at most an hour.
+    """Note a message sent by the reaper; the next is due after twice the wait, at most an hour.
 
-    False when the job moved on meanwhile, or another sweep sent it too.
+    False when the job moved on meanwhile, or another reaper sent it too.
     """
     now = database_now(session)
     is_waiting = or_(JobRow.state == "queued", _is_lapsed_and_due(now))
@@ -43,7 +43,7 @@ def mark_sent(session: Session, job_id: str, *, resend_seconds: float) -> bool:
 
 
 def make_due(session: Session, job_id: str | None = None) -> int:
-    """Let the next sweep send a queued job whose message failed; without an id, all of them.
+    """Let the reaper send a queued job whose message failed; without an id, all of them.
 
     The latter is for a broker that came back and may have lost its messages.
     """

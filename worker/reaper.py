@@ -1,7 +1,7 @@
-"""The sweep: it repairs what messages and workers lost, and removes what nobody needs any more.
+"""The reaper: it repairs what messages and workers lost, and removes what nobody needs any more.
 
 It runs in a thread of every worker process that also runs jobs, and not in Celery's main process:
-that one forks, which neither SQLite nor the storage client's threads would survive. Several sweeps
+that one forks, which neither SQLite nor the storage client's threads would survive. Several reapers
 at once do no harm.
 """
 
@@ -16,7 +16,7 @@ import structlog
 
 from app.db import SessionFactory
 from app.queue import Queue
-from app.repositories import artifacts, datasets, idempotency, jobs, models, sweeping
+from app.repositories import artifacts, datasets, idempotency, jobs, models, reaping
 from app.settings import Settings
 from app.storage import Storage, StoredFile
 from app.tables import JobRow
@@ -29,7 +29,7 @@ BATCH = 200
 logger = structlog.get_logger()
 
 
-class Sweep:
+class Reaper:
     """Looks every few seconds for jobs to send, end or remove."""
 
     def __init__(
@@ -42,10 +42,10 @@ class Sweep:
         self._was_broker_up = True
         self._kept_house_at = time.monotonic()
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="sweep", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="reaper", daemon=True)
 
     def start(self) -> None:
-        """Sweep from now on, in a thread."""
+        """Reaper from now on, in a thread."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -71,14 +71,14 @@ class Sweep:
         self._storage.clean_spool(older_than=LEFTOVER_AGE + longest_job)
 
     def _work(self) -> None:
-        while not self._is_over.wait(self._settings.sweep_seconds):
+        while not self._is_over.wait(self._settings.reaper_seconds):
             try:
                 self.repair()
                 if time.monotonic() - self._kept_house_at > HOUSEKEEPING_SECONDS:
                     self._kept_house_at = time.monotonic()
                     self.keep_house()
             except Exception:  # what repairs everything else must itself live on
-                logger.exception("sweep.failed")
+                logger.exception("reaper.failed")
 
     def _end_hopeless_jobs(self) -> None:
         retention = self._settings.retention
@@ -88,31 +88,31 @@ class Sweep:
             "cause, such as a machine without enough memory, then retry the job"
         )
         with self._session_factory.begin() as session:
-            lost = sweeping.fail_exhausted(
+            lost = reaping.fail_exhausted(
                 session,
                 max_attempts=most,
                 error=problem("worker_lost", detail),
                 retention=retention,
             )
-            cancelled = sweeping.confirm_lapsed_cancels(session, retention=retention)
+            cancelled = reaping.confirm_lapsed_cancels(session, retention=retention)
         for event, ids in (("job.failed", lost), ("job.cancelled", cancelled)):
             for job_id in ids:
-                logger.info(event, job_id=job_id, by="sweep")
+                logger.info(event, job_id=job_id, by="reaper")
 
     def _send_due_jobs(self) -> None:
         """Send what is due: all that waits when a broker comes back, maybe without its queue."""
         is_up = self._queue.ping()
         with self._session_factory.begin() as session:
             if is_up and not self._was_broker_up:
-                sweeping.make_due(session)
-            due = sweeping.due_for_sending(session)
+                reaping.make_due(session)
+            due = reaping.due_for_sending(session)
         self._was_broker_up = is_up
         for job_id in due:
             if not (is_up and self._queue.send_job(job_id)):
                 break
             with self._session_factory.begin() as session:
-                sweeping.mark_sent(session, job_id, resend_seconds=self._settings.resend_seconds)
-            logger.info("job.sent", job_id=job_id, by="sweep")
+                reaping.mark_sent(session, job_id, resend_seconds=self._settings.resend_seconds)
+            logger.info("job.sent", job_id=job_id, by="reaper")
 
     def _remove_stale_work_folders(self) -> None:
         """Remove this host's folders, named `<job>.<token>`, of attempts that lost their job."""
@@ -125,8 +125,8 @@ class Sweep:
 
     def _delete_expired_jobs(self) -> None:
         with self._session_factory.begin() as session:
-            for job_id in sweeping.expired(session):
-                if sweeping.delete_expired(session, job_id):
+            for job_id in reaping.expired(session):
+                if reaping.delete_expired(session, job_id):
                     logger.info("job.deleted", job_id=job_id)
 
     def _delete_expired_uploads(self) -> None:
