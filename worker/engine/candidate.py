@@ -1,0 +1,118 @@
+"""One candidate: what a list of passes makes of a model, proved to load and compared with it."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from worker.engine.blame import ModelPair, describe_blame
+from worker.engine.evaluation import Comparison, compare
+from worker.engine.model_io import LoadedModel, save
+from worker.engine.original import Original
+from worker.engine.pass_runner import PassesOutcome, apply_passes
+from worker.engine.passes.base import Pass, PassContext
+from worker.engine.preparation.prepare import Prepared
+from worker.engine.progress import Progress
+from worker.engine.ruin import faint_warnings, find_ruin, ruin_error, sigmoid_outputs
+from worker.engine.tidying import Tidied, tidy
+from worker.engine.timing import LoadedPair
+from worker.engine.verification import open_result, verify_file
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a candidate goes, and where files are put that only its making needs."""
+
+    artifact: Path
+    work: Path
+
+
+@dataclass(frozen=True)
+class Written:
+    """A compressed model on disk, read back from there, and how it was made."""
+
+    artifact: Path
+    loaded: LoadedModel
+    pair: LoadedPair
+    prepared: Prepared
+    outcome: PassesOutcome
+    tidied: Tidied
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A compressed model, compared with the original."""
+
+    written: Written
+    comparison: Comparison
+    warnings: list[str] = field(default_factory=list)
+    """What a user should know about its answers."""
+
+
+def make_candidate(
+    original: Original, passes: Sequence[Pass], folders: Folders, progress: Progress
+) -> Candidate:
+    """Compress by these passes into the artifact folder, and compare the result.
+
+    Both folders stay for the caller to remove.
+
+    Raises:
+        EngineError: a pass cannot do what was asked, or the result is unusable.
+    """
+    written = _write(original, passes, folders, progress)
+    with progress.stage("evaluating") as report_progress:
+        comparison = compare(
+            written.pair.before,
+            written.pair.after,
+            original.samples.evaluation,
+            original.scorers,
+            report_progress,
+        )
+        warnings = _judge_answers(original, written, comparison, folders.work)
+    return Candidate(written, comparison, warnings)
+
+
+def _write(original: Original, passes: Sequence[Pass], folder: Path, progress: Progress) -> Written:
+    """Apply the passes, write the artifact and read it back."""
+    spec = original.request.spec
+    with progress.stage("compressing"):
+        prepared = original.prepared_for(passes)
+        context = PassContext(
+            workdir=folders.work,
+            samples=original.samples.calibration,
+            report_progress=progress.of_pass(0, 1),
+            seed=spec.seed,
+            execution_provider=original.execution_provider,
+        )
+        outcome = apply_passes(prepared.model, passes, context, progress)
+    with progress.stage("verifying"):
+        folders.artifact.mkdir(parents=True, exist_ok=True)
+        tidied = tidy(outcome.model, keep_names=spec.keep_names)
+        artifact = save(outcome.model, folders.artifact)
+        loaded = verify_file(artifact, folders.work / "result")
+        started = time.perf_counter()
+        session = open_result(
+            loaded.path, original.session, original.threads, original.execution_provider
+        )
+        load_seconds = time.perf_counter() - started
+    pair = LoadedPair(original.session, session, original.load_seconds, load_seconds)
+    return Written(artifact, loaded, pair, prepared, outcome, tidied)
+
+
+def _judge_answers(
+    original: Original, written: Written, comparison: Comparison, folder: Path
+) -> list[str]:
+    """Refuse a result with a ruined output, naming the nodes that lost it; warn of faint ones."""
+    limit_db = original.request.spec.evaluation.ruin_below_sqnr_db
+    fidelity = comparison.fidelity
+    if limit_db is None:
+        return []
+    sigmoids = sigmoid_outputs(original.loaded.model)
+    ruins = find_ruin(fidelity, limit_db, sigmoids)
+    if ruins:
+        sample = next(islice(original.samples.evaluation, ruins[0].sample, None))
+        pair = ModelPair(written.prepared.model, written.loaded.model, written.tidied)
+        blame = describe_blame(pair, sample.feeds, folder / "blame")
+        raise ruin_error(ruins, fidelity, limit_db, blame)
+    return faint_warnings(fidelity, limit_db, sigmoids)

@@ -1,0 +1,89 @@
+"""The original of a job: the upload as it came, ready to be compressed and compared with."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from worker.engine.accuracy import Scorer
+from worker.engine.datasets.job_samples import JobSamples, choose_samples
+from worker.engine.datasets.splitting import first
+from worker.engine.evaluation import choose_scorers
+from worker.engine.inspection import describe
+from worker.engine.model_io import LoadedModel, load
+from worker.engine.passes.base import Pass
+from worker.engine.preparation.prepare import Prepared, prepare
+from worker.engine.progress import Progress
+from worker.engine.requests import CompressModel, ModelInfo
+from worker.engine.runtime import ExecutionProvider, Session, open_session
+from worker.engine.samples import Feeds
+
+
+@dataclass(frozen=True)
+class Original:
+    """The upload as it came, which every figure compares with, and what a job brought with it."""
+
+    request: CompressModel
+    loaded: LoadedModel
+    info: ModelInfo
+    session: Session
+    load_seconds: float
+    samples: JobSamples
+    scorers: list[Scorer]
+    feeds: Feeds
+    """One run's inputs."""
+    _prepared: dict[int, Prepared] = field(default_factory=dict)
+
+    @property
+    def threads(self) -> int:
+        """Intra-op threads of every session that is timed."""
+        options = self.request.spec.evaluation.latency
+        return 1 if options is None else options.threads
+
+    @property
+    def execution_provider(self) -> ExecutionProvider:
+        """Where the models run."""
+        return self.request.spec.execution_provider or self.request.default_execution_provider
+
+    def prepared_for(self, passes: Sequence[Pass]) -> Prepared:
+        """Return the prepared model, at the opset that these passes need; the latest is kept.
+
+        Raises:
+            UnsupportedModelError: the model cannot be raised to that opset.
+        """
+        opset = max((step.required_opset() for step in passes), default=0)
+        if opset not in self._prepared:
+            self._prepared.clear()
+            self._prepared[opset] = prepare(self.loaded.model, opset, self.feeds)
+        return self._prepared[opset]
+
+
+def open_original(request: CompressModel, folder: Path, progress: Progress) -> Original:
+    """Load the model, and make sure that it runs on the samples.
+
+    Raises:
+        EngineError: it does not, or a dataset does not fit it.
+    """
+    spec = request.spec
+    with progress.stage("preparing") as report_progress:
+        loaded = load(request.model_path, folder / "original", request.limits)
+        info = describe(loaded.model, loaded.size_bytes)
+        options = spec.evaluation.latency
+        started = time.perf_counter()
+        session = open_session(
+            loaded.path,
+            threads=1 if options is None else options.threads,
+            execution_provider=spec.execution_provider or request.default_execution_provider,
+        )
+        load_seconds = time.perf_counter() - started
+        report_progress(0.3)
+        samples = choose_samples(request, info.inputs, session, loaded.model)
+        sample = first(samples.evaluation, 1)[0]
+        scorers, warnings = choose_scorers(session, sample, spec.evaluation)
+        samples.warnings.extend(warnings)
+        report_progress(0.6)
+        original = Original(
+            request, loaded, info, session, load_seconds, samples, scorers, sample.feeds
+        )
+        original.prepared_for(spec.passes)
+    return original
