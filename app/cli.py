@@ -29,17 +29,31 @@ from app.embedded import (
     write_holder,
 )
 from app.errors import AppError
+from app.logs import configure_logging
 from app.migrations import migrate as migrate_database
 from app.parts import PartError
 from app.processes import allow_many_connections
 from app.queue import celery_settings
 from app.repositories import keys as key_rows
+from app.reproduction import Ingredients, ReproductionError, read_recipe, reproduce
 from app.services import keys as key_service
 from app.settings import Settings
 from app.supervisor import CELERY, WORKER, WORKER_ENVIRONMENT, Supervisor
 from client.errors import ClientError
+from worker.engine.errors import EngineError
+from worker.sandbox.errors import ChildFailedError
 
-EXPECTED_ERRORS = (AppError, BrokerError, ClientError, OSError, PartError, SetupError)
+EXPECTED_ERRORS = (
+    AppError,
+    BrokerError,
+    ChildFailedError,
+    ClientError,
+    EngineError,
+    OSError,
+    PartError,
+    ReproductionError,
+    SetupError,
+)
 GRACEFUL_SHUTDOWN_SECONDS = 5
 
 commands = typer.Typer(
@@ -56,6 +70,10 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 
 DataDir = Annotated[
     Path | None,
     typer.Option(help="Folder of everything the service keeps; ./onnxpress-data by default."),
+]
+Dataset = Annotated[
+    Path | None,
+    typer.Option(help="The dataset of that name, if the job had one.", exists=True, dir_okay=False),
 ]
 
 
@@ -86,6 +104,29 @@ def demo(
     """Compress a real trained model through the whole service, in a temporary folder."""
     if not run_demo(output, Console()):
         raise typer.Exit(1)
+
+
+@commands.command("reproduce")
+def reproduce_artifact(
+    report: Annotated[Path, typer.Argument(help="The job's report as JSON.", dir_okay=False)],
+    model: Annotated[Path, typer.Option(help="The uploaded model.", exists=True, dir_okay=False)],
+    calibration: Dataset = None,
+    evaluation: Dataset = None,
+    output: Annotated[Path, typer.Option(help="Where the artifact goes.", dir_okay=False)] = Path(
+        "reproduced.onnx"
+    ),
+) -> None:
+    """Make a job's artifact again from its report and files, and compare the SHA-256."""
+    recipe = read_recipe(report)
+    files = Ingredients(model, calibration, evaluation)
+    settings = load_settings(None)
+    configure_logging(settings.log_format, settings.log_level)
+    made = reproduce(recipe, files, output, settings)
+    for difference in made.differences:
+        typer.echo(f"note: {difference}")
+    if not made.is_equal:
+        _fail(f"{output} has SHA-256 {made.sha256}, not the report's {recipe.artifact_sha256}")
+    typer.echo(f"{output} is the artifact of the report, byte for byte: SHA-256 {made.sha256}")
 
 
 @commands.command()

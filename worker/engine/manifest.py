@@ -30,6 +30,8 @@ def make_manifest(
         spec_sha256=hashlib.sha256(request.spec.model_dump_json().encode()).hexdigest(),
         resolved_spec=request.spec.model_copy(update={"passes": list(resolved)}),
         calibration_sha256=_optional_sha256(request.calibration_path),
+        calibration_transform=request.calibration_transform,
+        evaluation_transform=request.evaluation_transform,
         evaluation_sha256=_optional_sha256(request.evaluation_path),
         seed=request.spec.seed,
         versions={"python": platform.python_version()} | _versions(),

@@ -14,7 +14,10 @@ class Manifest(ReportPart):
     """The spec with every choice that was measured written out: on any machine, with the same
     files, it gives the same artifact."""
     calibration_sha256: str | None
+    calibration_transform: str | None = None
+    """How images became arrays, as JSON, where that was not in the dataset itself."""
     evaluation_sha256: str | None
+    evaluation_transform: str | None = None
     seed: int
     versions: dict[str, str]
     cpu: str
