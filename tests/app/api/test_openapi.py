@@ -26,7 +26,7 @@ def test_every_call_is_described(client):
     paths = client.get("/openapi.json").json()["paths"]
 
     operations = [operation for path in paths.values() for operation in path.values()]
-    assert len(operations) == len({it["operationId"] for it in operations}) == 22
+    assert len(operations) == len({it["operationId"] for it in operations}) > 20
     assert all(it["description"] and it["tags"] for it in operations)
 
 

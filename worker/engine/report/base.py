@@ -6,4 +6,4 @@ from pydantic import BaseModel, ConfigDict
 class ReportPart(BaseModel):
     """A part of the report."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
