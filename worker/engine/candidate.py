@@ -73,7 +73,9 @@ def make_candidate(
     return Candidate(written, comparison, warnings)
 
 
-def _write(original: Original, passes: Sequence[Pass], folder: Path, progress: Progress) -> Written:
+def _write(
+    original: Original, passes: Sequence[Pass], folders: Folders, progress: Progress
+) -> Written:
     """Apply the passes, write the artifact and read it back."""
     spec = original.request.spec
     with progress.stage("compressing"):
