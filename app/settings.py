@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     """Uploads checked at the same time by one API process."""
     worker_concurrency: Annotated[int, Field(gt=0)] = 1
     """Jobs at the same time in one worker; more than one disturbs the latency measurements."""
+    cache_max_bytes: Annotated[int, Field(ge=0)] = 2 * GIB
+    """What a worker's host keeps of earlier jobs, calibration above all, to speed up later ones
+    over the same model; the models used least recently go first. 0 keeps nothing."""
     execution_provider: Literal["cpu", "cuda"] = "cpu"
     """What a job uses that does not ask for one."""
 

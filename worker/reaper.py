@@ -19,7 +19,8 @@ from app.queue import Queue
 from app.repositories import artifacts, datasets, idempotency, jobs, models, reaping
 from app.settings import Settings
 from app.storage import Storage, StoredFile
-from app.tables import JobRow
+from app.tables import JobRow, ModelRow
+from worker.cache_folders import CacheFolders
 from worker.results import problem
 
 HOUSEKEEPING_SECONDS = 600.0
@@ -39,6 +40,7 @@ class Reaper:
         self._session_factory = session_factory
         self._storage = storage
         self._queue = queue
+        self._cache_folders = CacheFolders(settings, storage)
         self._was_broker_up = True
         self._kept_house_at = time.monotonic()
         self._is_over = threading.Event()
@@ -67,6 +69,7 @@ class Reaper:
             lifetime = timedelta(hours=self._settings.idempotency_hours)
             idempotency.delete_older(session, lifetime)
         self._delete_orphaned_blobs()
+        self._remove_orphaned_caches()
         longest_job = timedelta(seconds=self._settings.job_time_limit_seconds)
         self._storage.clean_spool(older_than=LEFTOVER_AGE + longest_job)
 
@@ -147,6 +150,15 @@ class Reaper:
         old = (stored for stored in self._storage.list() if stored.modified < limit)
         while batch := list(islice(old, BATCH)):
             self._delete_unnamed(batch)
+
+    def _remove_orphaned_caches(self) -> None:
+        """Remove what this host kept of models that were deleted."""
+        for model_id in self._cache_folders.models():
+            with self._session_factory() as session:
+                is_known = session.get(ModelRow, model_id) is not None
+            if not is_known:
+                self._cache_folders.remove(model_id)
+                logger.info("cache.removed", model_id=model_id)
 
     def _delete_unnamed(self, blobs: Iterable[StoredFile]) -> None:
         keys = [blob.key for blob in blobs]

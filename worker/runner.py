@@ -24,6 +24,7 @@ from app.repositories import artifacts, datasets, jobs, models, reaping
 from app.settings import Settings
 from app.storage import Storage, blob_key
 from app.tables import ArtifactKind, ArtifactRow, DatasetRow, JobRow, JsonObject, ModelRow
+from worker.cache_folders import CacheFolders
 from worker.engine.errors import EngineError
 from worker.heartbeat import Heartbeat
 from worker.results import headline_figures, problem
@@ -53,6 +54,7 @@ class Runner:
         self._storage = storage
         self._queue = queue
         self._sandbox = sandbox
+        self._cache_folders = CacheFolders(settings, storage)
 
     def run_job(self, job_id: str) -> None:
         """Run a job to its end, if it is there to be claimed; a second message finds it is not."""
@@ -70,6 +72,7 @@ class Runner:
             logger.info("job.started")
             with Heartbeat(self._session_factory, self._settings, job_id, job.token) as heartbeat:
                 self._attempt(job, job.token, heartbeat)
+            self._cache_folders.evict()
 
     def close(self) -> None:
         """End the waiting child processes."""
@@ -145,6 +148,7 @@ class Runner:
             "spec": job.spec,
             "artifact_folder": str(folder / "artifact"),
             "workdir": str(folder / "work"),
+            "cache_folder": self._cache_folders.take(model.id),
             "default_execution_provider": settings.execution_provider,
             "limits": {
                 "max_unpacked_bytes": settings.max_unpacked_bytes,

@@ -7,6 +7,7 @@ from app.storage import blob_key
 from app.tables import DatasetRow, JobRow, ModelRow
 from tests.running_service import wait_for
 from tests.worker.conftest import KeptQueue
+from worker.cache_folders import CacheFolders
 from worker.reaper import Reaper
 
 
@@ -202,3 +203,14 @@ def test_its_thread_outlives_a_fault(settings, session_factory, storage, service
     reaper.start()
     wait_for(lambda: queue.sent == [job_id], seconds=10)
     reaper.stop()
+
+
+def test_removes_what_was_kept_of_deleted_models(reaper, service, settings, storage):
+    cache = CacheFolders(settings, storage)
+    model_id = service.add_model()
+    cache.take(model_id)
+    cache.take("model_deleted")
+
+    reaper.keep_house()
+
+    assert cache.models() == [model_id]

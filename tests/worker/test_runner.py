@@ -76,6 +76,35 @@ def test_gives_the_engine_its_datasets(runner, service, storage, session_factory
     assert inputs == ["first", "second"]
 
 
+def remembered(service, storage, session_factory, job_id):
+    with session_factory() as session:
+        report = artifacts.get(session, job_id, "report")
+    return json.loads(b"".join(storage.read(report.storage_key)))["remembered"]
+
+
+def test_jobs_over_one_model_share_a_cache(runner, service, storage, session_factory):
+    jobs = [service.submit("remember") for _ in range(2)]
+    jobs.append(service.submit("remember", service.add_model(b"another")))
+
+    for job_id in jobs:
+        runner.run_job(job_id)
+
+    counts = [remembered(service, storage, session_factory, job_id) for job_id in jobs]
+    assert counts == [1, 2, 1]
+
+
+def test_keeps_no_more_than_the_cache_may_hold(
+    settings, session_factory, storage, queue, sandbox, service
+):
+    small = settings.model_copy(update={"cache_max_bytes": 1})
+    job_id = service.submit("remember")
+
+    Runner(small, session_factory, storage, queue, sandbox).run_job(job_id)
+
+    assert remembered(service, storage, session_factory, job_id) == 1
+    assert list((storage.spool().parent / "cache").iterdir()) == []
+
+
 @pytest.mark.parametrize("behaviour", ["succeed", "refuse", "abort", "misname"])
 def test_leaves_no_file_behind(runner, service, storage, behaviour):
     runner.run_job(service.submit(behaviour))

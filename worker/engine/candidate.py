@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from worker.engine.blame import ModelPair, describe_blame
+from worker.engine.cache import Cache
 from worker.engine.evaluation import Comparison, compare
 from worker.engine.model_io import LoadedModel, save
 from worker.engine.original import Original
@@ -86,6 +87,7 @@ def _write(
             report_progress=progress.of_pass(0, 1),
             seed=spec.seed,
             execution_provider=original.execution_provider,
+            cache=Cache(original.request.cache_folder),
         )
         outcome = apply_passes(prepared.model, passes, context, progress)
     with progress.stage("verifying"):

@@ -129,6 +129,8 @@ class CompressModel(Operation[CompressedModel]):
     spec: Spec
     artifact_folder: Path
     workdir: Path
+    cache_folder: Path | None = None
+    """Where results are kept that later calls over the same model may use; None keeps none."""
     default_execution_provider: ExecutionProvider = "cpu"
     limits: UnpackLimits = UnpackLimits()
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 import onnx
 from pydantic import BaseModel, ConfigDict
 
+from worker.engine.cache import Cache
 from worker.engine.runtime import ExecutionProvider
 from worker.engine.samples import SampleSource
 
@@ -27,7 +28,8 @@ class PassContext:
 
     `workdir` is private, empty and removed afterwards. `samples` are the calibration samples.
     `report_progress` takes a stage (`calibrating`, `compressing`) and a fraction of that stage
-    in [0, 1]; call it once a sample or node.
+    in [0, 1]; call it once a sample or node. `cache` keeps what only model, samples and options
+    decide; it is empty unless the caller has a place for it.
     """
 
     workdir: Path
@@ -35,6 +37,7 @@ class PassContext:
     report_progress: Callable[[str, float], None]
     seed: int = 0
     execution_provider: ExecutionProvider = "cpu"
+    cache: Cache = field(default_factory=Cache)
 
 
 class Pass(BaseModel, ABC):
