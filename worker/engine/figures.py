@@ -4,17 +4,17 @@ from dataclasses import dataclass
 
 from worker.engine.candidate import Candidate
 from worker.engine.datasets.splitting import first
-from worker.engine.latency import compare_latency
 from worker.engine.layers import layer_errors
 from worker.engine.measures import measure
 from worker.engine.original import Original
+from worker.engine.performance.latency import compare_latency
 from worker.engine.progress import Progress
 from worker.engine.report.contents import LayerError, ModelMeasures
 from worker.engine.report.timings import Latency
 
 LATENCY_FEEDS = 4
 SLOWER_RATIO = 1.05
-"""Below this, a difference in latency is noise."""
+"""Below this, a difference in latency is not worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def _regrets(before: ModelMeasures, after: ModelMeasures, latency: Latency | Non
             f"the compressed model is not smaller: {after.size_bytes} bytes instead of"
             f" {before.size_bytes}"
         )
-    if latency is not None and latency.ratio > SLOWER_RATIO:
+    if latency is not None and latency.is_slower and latency.ratio > SLOWER_RATIO:
         regrets.append(
             f"the compressed model is slower: {latency.ratio:.2f} times the original's latency on"
             " this processor"

@@ -75,7 +75,7 @@ def judge(gates: Gates, measured: Measurements, warnings: list[str]) -> Verdict:
         _at_most("max_accuracy_drop", gates.max_accuracy_drop, measured.accuracy_drop, data),
         _at_most("max_latency_ratio", gates.max_latency_ratio, measured.latency_ratio, data),
     ]
-    results = [result for result in checks if result is not None]
+    results = [_with_doubt(result, measured) for result in checks if result is not None]
     return Verdict(
         passed=all(result.passed for result in results),
         summary=_summary(results, measured),
@@ -117,6 +117,18 @@ def _result(
     )
 
 
+def _with_doubt(result: GateResult, measured: Measurements) -> GateResult:
+    """Return a gate's result that says where its limit lies within what chance makes of runs."""
+    interval = measured.latency and measured.latency.ratio_interval
+    if result.gate != "max_latency_ratio" or not interval or not interval.holds(result.limit):
+        return result
+    doubt = (
+        f"; the measurement leaves it open: the {interval.confidence:.0%} confidence interval is"
+        f" {interval.low:.4g} to {interval.high:.4g}"
+    )
+    return result.model_copy(update={"detail": result.detail + doubt})
+
+
 def _summary(results: Sequence[GateResult], measured: Measurements) -> str:
     missed = [result.gate for result in results if not result.passed]
     if not results:
@@ -130,8 +142,8 @@ def _summary(results: Sequence[GateResult], measured: Measurements) -> str:
 
 def _findings(measured: Measurements) -> list[str]:
     findings = [_compared(1 / measured.size_ratio, "smaller", "larger")]
-    if measured.latency_ratio is not None:
-        findings.append(_compared(1 / measured.latency_ratio, "faster", "slower"))
+    if measured.latency is not None:
+        findings.append(_speed(measured.latency))
     sqnr = measured.worst(sqnr_of)
     if sqnr is not None:
         answers = "equal answers" if sqnr == EQUAL_DB else f"{sqnr:.1f} dB SQNR"
@@ -141,6 +153,14 @@ def _findings(measured: Measurements) -> list[str]:
         f"{score.metric} {score.before:.4g} to {score.after:.4g}" for score in measured.accuracy
     ]
     return findings
+
+
+def _speed(latency: Latency) -> str:
+    """Return a speed in words, and no difference where chance may have made it."""
+    is_different = latency.is_slower or latency.is_faster
+    if not is_different or round(latency.ratio, 2) == 1:
+        return "no measurable difference in speed"
+    return _compared(1 / latency.ratio, "faster", "slower")
 
 
 def _compared(factor: float, better: str, worse: str) -> str:

@@ -25,8 +25,9 @@ class LatencyOptions(SpecPart):
     """Intra-op threads of each session."""
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 1
     """Samples in each timed run, where the graph's first axis is free."""
-    runs: Annotated[int, Field(ge=3, le=1000)] = 30
-    """Interleaved pairs of runs, fewer where they would take over 20 seconds."""
+    runs: Annotated[int, Field(ge=3, le=1000)] | None = None
+    """Interleaved pairs of runs, fewer where they would take over 20 seconds; left out, as many as
+    make the ratio certain to 1 %, in at most 15 seconds."""
 
 
 class Evaluation(SpecPart):
@@ -59,7 +60,8 @@ class Gates(SpecPart):
     max_accuracy_drop: float | None = None
     """Original minus compressed score, for each score where more is better; needs labels."""
     max_latency_ratio: Annotated[float, Field(gt=0)] | None = None
-    """Compressed over original median latency."""
+    """Compressed over original latency, the median of pairs of runs. The gate holds that median
+    against the limit, and says where the limit lies within its 95 % confidence interval."""
 
 
 class Spec(SpecPart):

@@ -55,7 +55,7 @@ def test_fills_in_the_defaults_of_the_spec(client, model):
 
     assert spec["version"] == 1
     assert spec["seed"] == 0
-    assert spec["evaluation"]["latency"] == {"threads": 1, "batch_size": 1, "runs": 30}
+    assert spec["evaluation"]["latency"] == {"threads": 1, "batch_size": 1, "runs": None}
 
 
 def test_accepts_a_job_while_the_broker_is_down(client, model, queue, context):

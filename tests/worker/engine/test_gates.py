@@ -3,7 +3,7 @@ import pytest
 from worker.engine.gates import EQUAL_DB, Measurements, judge
 from worker.engine.report.contents import ModelMeasures
 from worker.engine.report.quality import OutputFidelity, Score
-from worker.engine.report.timings import Latency, LatencySamples
+from worker.engine.report.timings import Latency, LatencySamples, RatioInterval
 from worker.engine.spec import Gates
 
 TIMES = LatencySamples(samples_seconds=[1], p50_seconds=1, p90_seconds=1, p99_seconds=1)
@@ -36,7 +36,7 @@ def score(before, after, larger_is_better=True):
     )
 
 
-def measured(fidelity=(), accuracy=(), ratio=None, data="dataset"):
+def measured(fidelity=(), accuracy=(), ratio=None, data="dataset", error=0.0):
     latency = None
     if ratio is not None:
         latency = Latency(
@@ -46,6 +46,7 @@ def measured(fidelity=(), accuracy=(), ratio=None, data="dataset"):
             before=TIMES,
             after=TIMES,
             ratio=ratio,
+            ratio_interval=RatioInterval(low=ratio - error, high=ratio + error, confidence=0.96),
             load_seconds_before=1,
             load_seconds_after=1,
         )
@@ -115,3 +116,30 @@ def test_says_that_data_is_synthetic():
     verdict = judge(Gates(), measured([output(sqnr_db=30.0)], data="synthetic"), [])
 
     assert "30.0 dB SQNR on synthetic data" in verdict.summary
+
+
+def test_says_when_the_latency_s_interval_holds_the_limit():
+    gates = Gates(max_latency_ratio=1.05)
+
+    [open_gate] = judge(gates, measured(ratio=1.04, error=0.02), []).gates
+    [clear_gate] = judge(gates, measured(ratio=1.04, error=0.005), []).gates
+
+    assert open_gate.passed
+    assert open_gate.detail == (
+        "1.04 is within the limit of 1.05; the measurement leaves it open: the 96% confidence"
+        " interval is 1.02 to 1.06"
+    )
+    assert clear_gate.detail == "1.04 is within the limit of 1.05"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "error", "words"),
+    [
+        (1.06, 0.07, "no measurable difference in speed"),
+        (1.06, 0.01, "1.06 times slower"),
+        (0.8, 0.01, "1.25 times faster"),
+        (1.004, 0.001, "no measurable difference in speed"),
+    ],
+)
+def test_names_a_difference_in_speed_that_chance_did_not_make(ratio, error, words):
+    assert words in judge(Gates(), measured(ratio=ratio, error=error), []).summary

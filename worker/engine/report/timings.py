@@ -1,5 +1,7 @@
 """How fast both models are."""
 
+from pydantic import Field
+
 from worker.engine.report.base import ReportPart
 
 
@@ -12,6 +14,18 @@ class LatencySamples(ReportPart):
     p99_seconds: float
 
 
+class RatioInterval(ReportPart):
+    """Where a ratio lies, with a confidence in [0, 1]."""
+
+    low: float
+    high: float
+    confidence: float
+
+    def holds(self, value: float) -> bool:
+        """Return whether a value lies in the interval, its ends included."""
+        return self.low <= value <= self.high
+
+
 class Latency(ReportPart):
     """Interleaved runs of both models; `ratio` is compressed over original, the median of pairs."""
 
@@ -21,5 +35,24 @@ class Latency(ReportPart):
     before: LatencySamples
     after: LatencySamples
     ratio: float
+    ratio_interval: RatioInterval | None = None
+    """Of the ratio, from the order statistics of the pairs' ratios; null for a single pair."""
+    noisy: bool = False
+    """Whether the machine was too busy for timings that can be trusted."""
+    noise: list[str] = Field(default_factory=list)
+    """What says so."""
     load_seconds_before: float
     load_seconds_after: float
+
+    @property
+    def is_slower(self) -> bool:
+        """Whether the compressed model is slower, beyond what chance makes of the runs."""
+        return self.ratio > 1 and not self._may_be(1.0)
+
+    @property
+    def is_faster(self) -> bool:
+        """Whether the compressed model is faster, beyond what chance makes of the runs."""
+        return self.ratio < 1 and not self._may_be(1.0)
+
+    def _may_be(self, ratio: float) -> bool:
+        return self.ratio_interval is None or self.ratio_interval.holds(ratio)

@@ -2,11 +2,17 @@ import numpy as np
 import pytest
 
 from tests.onnx_models import float_value, linear, model_of
-from worker.engine.latency import batched_feeds, compare_latency
+from worker.engine.performance.latency import (
+    MOST_PAIRS,
+    Pairs,
+    batched_feeds,
+    compare_latency,
+)
+from worker.engine.report.timings import RatioInterval
 from worker.engine.requests import TensorInfo
 from worker.engine.runtime import open_session
 from worker.engine.spec import LatencyOptions
-from worker.engine.timing import LoadedPair
+from worker.engine.timing import LoadedPair, TimedRun
 
 FREE = [TensorInfo(name="x", dtype="float32", shape=["batch", 2])]
 FEEDS = {"x": np.zeros((1, 2), np.float32)}
@@ -63,8 +69,53 @@ def test_measures_the_batch_that_was_asked_for(pair):
 
 
 def test_stops_when_the_time_is_up(pair, monkeypatch):
-    monkeypatch.setattr("worker.engine.timing.BUDGET_SECONDS", 0.0)
+    monkeypatch.setattr("worker.engine.performance.latency.ASKED_FOR_SECONDS", 0.0)
 
     latency, _ = compare_latency(pair, [FEEDS], FREE, LatencyOptions(runs=9), lambda fraction: None)
 
     assert len(latency.after.samples_seconds) == 1
+    assert latency.ratio_interval is None
+    assert not latency.is_slower
+    assert latency.noise[0].startswith("only 1 pairs of runs fitted the time")
+
+
+def test_goes_on_to_its_bounds_where_chance_never_leaves_the_ratio(pair, monkeypatch):
+    monkeypatch.setattr("worker.engine.performance.latency.PRECISION", -1.0)
+    monkeypatch.setattr("worker.engine.performance.latency.SMALL_MODEL_SECONDS", 60.0)
+
+    latency, _ = compare_latency(pair, [FEEDS], FREE, LatencyOptions(), lambda fraction: None)
+
+    assert len(latency.after.samples_seconds) == MOST_PAIRS
+
+
+def test_stops_as_soon_as_the_ratio_is_certain(pair, monkeypatch):
+    monkeypatch.setattr("worker.engine.performance.latency.PRECISION", 1e9)
+    monkeypatch.setattr("worker.engine.performance.latency.SHORTEST_SECONDS", 0.0)
+
+    latency, _ = compare_latency(pair, [FEEDS], FREE, LatencyOptions(), lambda fraction: None)
+
+    assert len(latency.after.samples_seconds) == 20
+    assert latency.ratio_interval.low <= latency.ratio <= latency.ratio_interval.high
+
+
+def test_what_a_thread_did_not_compute_it_waited():
+    runs = Pairs([TimedRun(1.0, 0.5), TimedRun(1.0, 1.0)], [TimedRun(2.0, 2.0), TimedRun(1.0, 1.0)])
+
+    assert runs.ratios == [2.0, 1.0]
+    assert runs.waiting_fraction == pytest.approx(0.1)  # half a second of five
+
+
+def test_the_compressed_model_is_slower_only_where_chance_is_ruled_out(pair):
+    latency, _ = compare_latency(pair, [FEEDS], FREE, LatencyOptions(runs=3), lambda fraction: None)
+    wide, narrow = (
+        latency.model_copy(
+            update={
+                "ratio": 1.06,
+                "ratio_interval": RatioInterval(low=low, high=1.1, confidence=0.95),
+            }
+        )
+        for low in (0.99, 1.05)
+    )
+
+    assert (wide.is_slower, narrow.is_slower) == (False, True)
+    assert not narrow.is_faster
