@@ -29,6 +29,7 @@ class Base(DeclarativeBase):
         datetime: UtcDateTime,
         JsonObject: JSON(none_as_null=True),
         dict[str, str]: JSON(none_as_null=True),
+        list[JsonObject]: JSON(none_as_null=True),
     }
 
 
@@ -71,6 +72,25 @@ class DatasetRow(Base):
     expires_at: Mapped[datetime | None]
 
 
+class SweepRow(Base):
+    """Several specs tried on one model, a job each; how it stands is what its jobs say."""
+
+    __tablename__ = "sweeps"
+    __table_args__ = (Index("ix_sweeps_workspace_id", "workspace", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    workspace: Mapped[str]
+    model_id: Mapped[str]
+    calibration_dataset_id: Mapped[str | None]
+    evaluation_dataset_id: Mapped[str | None]
+    labels: Mapped[dict[str, str]]
+    best_by: Mapped[JsonObject | None]
+    """What the best job is to be the best in."""
+    differences: Mapped[list[JsonObject]]
+    """For each job, in their order, where its spec is unlike the others': JSON pointer to value."""
+    created_at: Mapped[datetime]
+
+
 class JobRow(Base):
     """A compression job; this row, and no message, is the truth about it."""
 
@@ -90,6 +110,10 @@ class JobRow(Base):
     spec: Mapped[JsonObject]
     """With all defaults filled in."""
     labels: Mapped[dict[str, str]]
+    sweep_id: Mapped[str | None] = mapped_column(index=True)
+    """No foreign key: SQLite could add it only by making the table anew, which loses artifacts."""
+    sweep_position: Mapped[int | None]
+    """Its place among the specs of its sweep, from 0."""
 
     state: Mapped[JobState] = mapped_column(String(16))
     stage: Mapped[str | None]
@@ -154,7 +178,7 @@ class ApiKeyRow(Base):
 
 
 class IdempotencyRow(Base):
-    """An `Idempotency-Key` seen on `POST /v1/jobs`; `job_id` is null while the first call runs."""
+    """An `Idempotency-Key` and what came of its request: neither id while the first call runs."""
 
     __tablename__ = "idempotency_keys"
 
@@ -162,4 +186,5 @@ class IdempotencyRow(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     request_sha256: Mapped[str] = mapped_column(String(64))
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    sweep_id: Mapped[str | None] = mapped_column(ForeignKey("sweeps.id", ondelete="CASCADE"))
     created_at: Mapped[datetime]

@@ -16,7 +16,7 @@ import structlog
 
 from app.db import SessionFactory
 from app.queue import Queue
-from app.repositories import artifacts, datasets, idempotency, jobs, models, reaping
+from app.repositories import artifacts, datasets, idempotency, jobs, models, reaping, sweeps
 from app.settings import Settings
 from app.storage import Storage, StoredFile
 from app.tables import JobRow, ModelRow
@@ -131,6 +131,8 @@ class Reaper:
             for job_id in reaping.expired(session):
                 if reaping.delete_expired(session, job_id):
                     logger.info("job.deleted", job_id=job_id)
+            for sweep_id in sweeps.delete_empty(session):
+                logger.info("sweep.deleted", sweep_id=sweep_id)
 
     def _delete_expired_uploads(self) -> None:
         """Delete expired models and datasets that no waiting or running job needs."""

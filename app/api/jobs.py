@@ -16,7 +16,8 @@ from app.api.problems import responses
 from app.api.schemas import LABEL_KEY, LABEL_VALUE, Job, Page
 from app.api.submissions import is_form, read_submission, receive_form
 from app.api.uploads import Receiver
-from app.repositories.jobs import TERMINAL_STATES, JobFilter
+from app.repositories.job_filters import JobFilter
+from app.repositories.jobs import TERMINAL_STATES
 from app.services import jobs, submitting
 from app.services.context import ServiceContext
 from app.services.keys import Caller
@@ -41,6 +42,7 @@ class JobQuery(PageQuery):
 
     state: JobState | None = None
     model_id: Annotated[str | None, Field(max_length=64, pattern=PLAIN_ID)] = None
+    sweep_id: Annotated[str | None, Field(max_length=64, pattern=PLAIN_ID)] = None
     label: Annotated[
         str | None,
         Field(max_length=320, pattern=f"^{LABEL_KEY}={LABEL_VALUE}$", examples=["team=vision"]),
@@ -92,6 +94,7 @@ def list_jobs(caller: Reader, context: Context, query: Annotated[JobQuery, Query
     which = JobFilter(
         state=query.state,
         model_id=query.model_id,
+        sweep_id=query.sweep_id,
         label=(key, value) if query.label else None,
         created_after=query.created_after,
     )

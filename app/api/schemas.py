@@ -166,6 +166,7 @@ class Job(Body):
     spec: dict[str, Any]
     """With its defaults filled in."""
     labels: dict[str, str]
+    sweep_id: str | None
     attempt: int
     created_at: datetime
     started_at: datetime | None
@@ -191,6 +192,7 @@ class Job(Body):
             evaluation_dataset_id=row.evaluation_dataset_id,
             spec=row.spec,
             labels=row.labels,
+            sweep_id=row.sweep_id,
             attempt=row.attempt,
             created_at=row.created_at,
             started_at=row.started_at,

@@ -1,4 +1,4 @@
-"""Idempotency keys: which request each was first used for, and the job that came of it."""
+"""Idempotency keys: which request each was first used for, and the job or sweep it made."""
 
 from datetime import timedelta
 
@@ -15,8 +15,8 @@ def reserve(
 ) -> IdempotencyRow | None:
     """Reserve a key for a request and return None, or return the row of its earlier use.
 
-    An earlier use that is older than the lifetime is forgotten. The earlier row's `job_id` is
-    None while that request still runs.
+    An earlier use that is older than the lifetime is forgotten. The earlier row names neither a
+    job nor a sweep while that request still runs.
     """
     now = database_now(session)
     is_same = (IdempotencyRow.workspace == workspace, IdempotencyRow.key == key)
@@ -36,11 +36,18 @@ def reserve(
     return None
 
 
-def complete(session: Session, workspace: str, key: str, job_id: str) -> None:
-    """Note the job that came of the key's request, in the transaction that adds the job."""
+def complete(
+    session: Session,
+    workspace: str,
+    key: str,
+    *,
+    job_id: str | None = None,
+    sweep_id: str | None = None,
+) -> None:
+    """Note what came of the key's request, in the transaction that adds it."""
     is_same = (IdempotencyRow.workspace == workspace, IdempotencyRow.key == key)
     session.execute(
-        update(IdempotencyRow).where(*is_same).values(job_id=job_id),
+        update(IdempotencyRow).where(*is_same).values(job_id=job_id, sweep_id=sweep_id),
         execution_options={"synchronize_session": False},
     )
 
@@ -52,6 +59,7 @@ def release(session: Session, workspace: str, key: str) -> None:
             IdempotencyRow.workspace == workspace,
             IdempotencyRow.key == key,
             IdempotencyRow.job_id.is_(None),
+            IdempotencyRow.sweep_id.is_(None),
         ),
         execution_options={"synchronize_session": False},
     )

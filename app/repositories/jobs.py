@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.db import UtcDateTime, database_now, new_id
 from app.errors import NotFoundError
+from app.repositories.job_filters import JobFilter, conditions
 from app.repositories.pages import Page, read_page
 from app.tables import JobRow, JobState, JsonObject
 
@@ -44,16 +45,8 @@ class NewJob:
     calibration_dataset_id: str | None = None
     evaluation_dataset_id: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class JobFilter:
-    """Which jobs to list; None does not filter. `label` is a key and its value."""
-
-    state: JobState | None = None
-    model_id: str | None = None
-    label: tuple[str, str] | None = None
-    created_after: datetime | None = None
+    sweep_id: str | None = None
+    sweep_position: int | None = None
 
 
 def add(session: Session, new_job: NewJob, *, resend_seconds: float) -> JobRow:
@@ -62,27 +55,32 @@ def add(session: Session, new_job: NewJob, *, resend_seconds: float) -> JobRow:
     The caller sends it after its commit. The reaper sends it again after `resend_seconds`, or as
     soon as it can where the caller, having failed, says so by `make_due`.
     """
+    return add_all(session, [new_job], resend_seconds=resend_seconds)[0]
+
+
+def add_all(
+    session: Session, new_jobs: Sequence[NewJob], *, resend_seconds: float
+) -> Sequence[JobRow]:
+    """Add queued jobs at once; each is as `add` says."""
     now = database_now(session)
-    row = JobRow(
-        id=new_id("job"),
-        workspace=new_job.workspace,
-        model_id=new_job.model_id,
-        calibration_dataset_id=new_job.calibration_dataset_id,
-        evaluation_dataset_id=new_job.evaluation_dataset_id,
-        spec=new_job.spec,
-        labels=new_job.labels,
-        state="queued",
-        progress=0.0,
-        attempt=0,
-        crashes=0,
-        sends=1,
-        next_send_at=now + timedelta(seconds=resend_seconds),
-        created_at=now,
-        queued_at=now,
-    )
-    session.add(row)
+    rows = [
+        JobRow(
+            id=new_id("job"),
+            **vars(new_job),
+            state="queued",
+            progress=0.0,
+            attempt=0,
+            crashes=0,
+            sends=1,
+            next_send_at=now + timedelta(seconds=resend_seconds),
+            created_at=now,
+            queued_at=now,
+        )
+        for new_job in new_jobs
+    ]
+    session.add_all(rows)
     session.flush()
-    return row
+    return rows
 
 
 def find(session: Session, workspace: str, job_id: str) -> JobRow | None:
@@ -107,7 +105,7 @@ def list(  # noqa: A001 - the repositories' common verb, always called as `jobs.
     session: Session, workspace: str, which: JobFilter, cursor: str | None = None, limit: int = 50
 ) -> Page[JobRow]:
     """Return a page of the workspace's jobs, newest first."""
-    query = select(JobRow).where(JobRow.workspace == workspace, *_conditions(which))
+    query = select(JobRow).where(JobRow.workspace == workspace, *conditions(which))
     return read_page(session, query, JobRow.id, cursor=cursor, limit=limit)
 
 
@@ -209,6 +207,14 @@ def cancel(
     session: Session, workspace: str, job_id: str, *, retention: timedelta | None
 ) -> JobRow | None:
     """Move a queued job to cancelled, a running one to cancelling; None in any other state."""
+    one = (JobRow.workspace == workspace, JobRow.id == job_id)
+    return next(iter(cancel_all(session, one, retention=retention)), None)
+
+
+def cancel_all(
+    session: Session, which: Sequence[ColumnElement[bool]], *, retention: timedelta | None
+) -> Sequence[JobRow]:
+    """Cancel, as `cancel` does, all jobs that a repository picks; return those that moved."""
     is_queued = JobRow.state == "queued"
     ending = _ending(database_now(session), "cancelled", retention)
     values = {
@@ -217,13 +223,7 @@ def cancel(
         for column in (getattr(JobRow, name),)
     }
     values["state"] = case((is_queued, "cancelled"), else_="cancelling")
-    return _move(
-        session,
-        values,
-        JobRow.id == job_id,
-        JobRow.workspace == workspace,
-        JobRow.state.in_(("queued", "running")),
-    )
+    return _move_all(session, values, *which, JobRow.state.in_(("queued", "running")))
 
 
 def confirm_cancel(
@@ -236,6 +236,14 @@ def confirm_cancel(
 
 def retry(session: Session, workspace: str, job_id: str, *, resend_seconds: float) -> JobRow | None:
     """Queue a failed or cancelled job afresh, to be sent as in `add`; None in any other state."""
+    one = (JobRow.workspace == workspace, JobRow.id == job_id)
+    return next(iter(retry_all(session, one, resend_seconds=resend_seconds)), None)
+
+
+def retry_all(
+    session: Session, which: Sequence[ColumnElement[bool]], *, resend_seconds: float
+) -> Sequence[JobRow]:
+    """Retry, as `retry` does, all jobs that a repository picks; return those that moved."""
     now = database_now(session)
     values = {
         **_NO_RESULT,
@@ -247,27 +255,7 @@ def retry(session: Session, workspace: str, job_id: str, *, resend_seconds: floa
         "next_send_at": now + timedelta(seconds=resend_seconds),
         "queued_at": now,
     }
-    return _move(
-        session,
-        values,
-        JobRow.id == job_id,
-        JobRow.workspace == workspace,
-        JobRow.state.in_(("failed", "cancelled")),
-    )
-
-
-def _conditions(which: JobFilter) -> Sequence[ColumnElement[bool]]:
-    conditions: Sequence[ColumnElement[bool]] = ()
-    if which.state is not None:
-        conditions = (*conditions, JobRow.state == which.state)
-    if which.model_id is not None:
-        conditions = (*conditions, JobRow.model_id == which.model_id)
-    if which.created_after is not None:
-        conditions = (*conditions, JobRow.created_at > which.created_after)
-    if which.label is not None:
-        key, value = which.label
-        conditions = (*conditions, JobRow.labels[key].as_string() == value)
-    return conditions
+    return _move_all(session, values, *which, JobRow.state.in_(("failed", "cancelled")))
 
 
 def _is_running_lapsed(now: datetime) -> ColumnElement[bool]:
@@ -286,6 +274,12 @@ def _ending(now: datetime, state: JobState, retention: timedelta | None) -> dict
 def _move(
     session: Session, values: Mapping[str, Any], *conditions: ColumnElement[bool]
 ) -> JobRow | None:
+    return next(iter(_move_all(session, values, *conditions)), None)
+
+
+def _move_all(
+    session: Session, values: Mapping[str, Any], *conditions: ColumnElement[bool]
+) -> Sequence[JobRow]:
     statement = update(JobRow).where(*conditions).values(dict(values)).returning(JobRow)
     options = {"synchronize_session": False, "populate_existing": True}
-    return session.scalars(statement, execution_options=options).one_or_none()
+    return session.scalars(statement, execution_options=options).all()

@@ -1,6 +1,6 @@
 """What the reaper asks of the jobs: which to send, end or remove, and what to count."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
@@ -42,14 +42,14 @@ def mark_sent(session: Session, job_id: str, *, resend_seconds: float) -> bool:
     return session.scalar(statement, execution_options={"synchronize_session": False}) is not None
 
 
-def make_due(session: Session, job_id: str | None = None) -> int:
-    """Let the reaper send a queued job whose message failed; without an id, all of them.
+def make_due(session: Session, job_ids: Collection[str] | None = None) -> int:
+    """Let the reaper send queued jobs whose messages failed; without ids, all that are queued.
 
     The latter is for a broker that came back and may have lost its messages.
     """
     conditions: Sequence[ColumnElement[bool]] = (JobRow.state == "queued",)
-    if job_id is not None:
-        conditions = (*conditions, JobRow.id == job_id)
+    if job_ids is not None:
+        conditions = (*conditions, JobRow.id.in_(job_ids))
     statement = (
         update(JobRow)
         .where(*conditions)

@@ -1,9 +1,11 @@
 """Jobs: reading them, ending them early and trying them again."""
 
+from collections.abc import Sequence
+
 from app.db import reading
 from app.errors import ConflictError
 from app.repositories import datasets, jobs, models, reaping
-from app.repositories.jobs import JobFilter
+from app.repositories.job_filters import JobFilter
 from app.repositories.pages import Page
 from app.services.context import ServiceContext
 from app.tables import JobRow
@@ -70,12 +72,14 @@ def retry(context: ServiceContext, workspace: str, job_id: str) -> JobRow:
         moved = jobs.retry(session, workspace, job_id, resend_seconds=resend_seconds)
     if moved is None:
         raise ConflictError("another call retried the job just now", code="job_not_retryable")
-    send(context, job_id)
+    send(context, [job_id])
     return moved
 
 
-def send(context: ServiceContext, job_id: str) -> None:
-    """Ring for a worker; where the broker does not answer, the reaper will."""
-    if not context.queue.send_job(job_id):
-        with context.session_factory.begin() as session:
-            reaping.make_due(session, job_id)
+def send(context: ServiceContext, job_ids: Sequence[str]) -> None:
+    """Ring for workers, job by job; from where the broker does not answer, the reaper will."""
+    for index, job_id in enumerate(job_ids):
+        if not context.queue.send_job(job_id):
+            with context.session_factory.begin() as session:
+                reaping.make_due(session, job_ids[index:])
+            return

@@ -129,8 +129,8 @@ def _add(
             datasets.get_fitting(session, workspace, dataset_id, model)
         row = jobs.add(session, new_job, resend_seconds=context.settings.resend_seconds)
         if key is not None:
-            idempotency.complete(session, workspace, key, row.id)
-    send(context, row.id)
+            idempotency.complete(session, workspace, key, job_id=row.id)
+    send(context, [row.id])
     return row
 
 

@@ -3,8 +3,10 @@ from datetime import timedelta
 
 import pytest
 
+from app.repositories import sweeps
+from app.repositories.sweeps import NewSweep
 from app.storage import blob_key
-from app.tables import DatasetRow, JobRow, ModelRow
+from app.tables import DatasetRow, JobRow, ModelRow, SweepRow
 from tests.running_service import wait_for
 from tests.worker.conftest import KeptQueue
 from worker.cache_folders import CacheFolders
@@ -141,6 +143,27 @@ def test_deletes_expired_jobs_and_then_their_blobs(
     with session_factory() as session:
         assert session.get(JobRow, job_id) is None
     assert len(list(storage.list())) == 1  # the model
+
+
+def test_deletes_a_sweep_with_the_last_of_its_jobs(
+    reaper, runner, service, session_factory, long_ago
+):
+    with session_factory.begin() as session:
+        sweep = sweeps.add(session, NewSweep("default", "model", None, None, {}, None, [{}, {}]))
+    first, second = (service.submit("succeed") for _ in range(2))
+    for job_id in (first, second):
+        runner.run_job(job_id)
+        service.set(JobRow, job_id, sweep_id=sweep.id)
+
+    service.set(JobRow, first, expires_at=long_ago)
+    reaper.keep_house()
+    with session_factory() as session:
+        assert session.get(SweepRow, sweep.id) is not None
+
+    service.set(JobRow, second, expires_at=long_ago)
+    reaper.keep_house()
+    with session_factory() as session:
+        assert session.get(SweepRow, sweep.id) is None
 
 
 def test_deletes_expired_uploads_that_no_job_needs(reaper, service, session_factory, long_ago):

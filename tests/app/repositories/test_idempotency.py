@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from app.repositories import idempotency, jobs
+from app.repositories import idempotency, jobs, sweeps
 from app.repositories.jobs import NewJob
+from app.repositories.sweeps import NewSweep
 from tests.conftest import both_databases
 
 pytestmark = both_databases
@@ -16,6 +17,11 @@ DAY = timedelta(days=1)
 @pytest.fixture
 def job(session):
     return jobs.add(session, NewJob("ours", "mdl_1", {}), resend_seconds=30)
+
+
+@pytest.fixture
+def sweep(session):
+    return sweeps.add(session, NewSweep("ours", "mdl_1", None, None, {}, None, []))
 
 
 def reserve(session, key="key", workspace="ours", lifetime=DAY):
@@ -33,12 +39,12 @@ def test_used_key_tells_of_a_request_that_still_runs(session):
 
     earlier = reserve(session)
 
-    assert (earlier.request_sha256, earlier.job_id) == ("aa", None)
+    assert (earlier.request_sha256, earlier.job_id, earlier.sweep_id) == ("aa", None, None)
 
 
 def test_used_key_tells_which_job_came_of_it(session, job):
     reserve(session)
-    idempotency.complete(session, "ours", "key", job.id)
+    idempotency.complete(session, "ours", "key", job_id=job.id)
 
     assert reserve(session).job_id == job.id
 
@@ -66,11 +72,20 @@ def test_refused_request_frees_its_key(session):
 
 def test_key_of_a_job_is_not_freed(session, job):
     reserve(session)
-    idempotency.complete(session, "ours", "key", job.id)
+    idempotency.complete(session, "ours", "key", job_id=job.id)
 
     idempotency.release(session, "ours", "key")
 
     assert reserve(session).job_id == job.id
+
+
+def test_key_of_a_sweep_is_not_freed(session, sweep):
+    reserve(session)
+    idempotency.complete(session, "ours", "key", sweep_id=sweep.id)
+
+    idempotency.release(session, "ours", "key")
+
+    assert (reserve(session).job_id, reserve(session).sweep_id) == (None, sweep.id)
 
 
 def test_old_keys_are_forgotten(session):

@@ -17,7 +17,8 @@ from sqlalchemy import delete, update
 
 from app.db import database_now
 from app.repositories import jobs, reaping
-from app.repositories.jobs import TERMINAL_STATES, JobFilter, NewJob
+from app.repositories.job_filters import JobFilter
+from app.repositories.jobs import TERMINAL_STATES, NewJob
 from app.tables import JobRow
 from tests.conftest import both_databases
 

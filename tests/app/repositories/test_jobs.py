@@ -7,7 +7,8 @@ import pytest
 
 from app.errors import NotFoundError
 from app.repositories import artifacts, jobs
-from app.repositories.jobs import JobFilter, NewJob
+from app.repositories.job_filters import JobFilter
+from app.repositories.jobs import NewJob
 from app.tables import ArtifactRow, JobRow
 from tests.conftest import both_databases
 

@@ -87,7 +87,7 @@ def test_claimed_job_is_not_marked_sent(session):
 def test_job_whose_message_failed_is_due_at_once(session):
     job, other = add(session), add(session)
 
-    assert reaping.make_due(session, job.id) == 1
+    assert reaping.make_due(session, [job.id]) == 1
     assert reaping.due_for_sending(session) == [job.id]
     assert wait_of(session, other) > 20
 
