@@ -41,6 +41,7 @@ def headline_figures(report: JsonObject, duration_seconds: float) -> JsonObject:
         "data": fidelity[0]["data"] if fidelity else None,
         "execution_provider": report["manifest"]["execution_provider"],
         "peak_memory_bytes": report["peak_memory_bytes"],
+        "cpu_seconds": report["spending"]["cpu_seconds"],
         "duration_seconds": duration_seconds,
     }
 

@@ -78,6 +78,7 @@ def _report(request: Compress, before: int, after: int) -> dict[str, Any]:
         "accuracy": [],
         "latency": None,
         "peak_memory_bytes": 1,
+        "spending": {"cpu_seconds": 0.5},
         "manifest": {"execution_provider": "cpu", "host": socket.gethostname()},
         "remembered": _remembered(request.cache_folder),
         "inputs": [path and path.read_text() for path in inputs],

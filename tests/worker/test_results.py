@@ -20,6 +20,7 @@ REPORT = {
         "after": {"p50_seconds": 0.1},
     },
     "peak_memory_bytes": 7,
+    "spending": {"cpu_seconds": 2.5},
     "manifest": {"execution_provider": "cpu"},
 }
 
@@ -32,6 +33,12 @@ def test_figures_hold_both_ratios_of_size():
 
 def test_figures_hold_the_worst_output_s_fidelity():
     assert headline_figures(REPORT, 1.5)["min_sqnr_db"] == 25.0
+
+
+def test_figures_hold_what_the_job_took():
+    figures = headline_figures(REPORT, 1.5)
+
+    assert (figures["cpu_seconds"], figures["duration_seconds"]) == (2.5, 1.5)
 
 
 def test_figures_hold_the_first_score():

@@ -1,7 +1,5 @@
 """Sizes and contents of a model: bytes on disk and packed, parameters, zeros, operators, work."""
 
-import resource
-import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -51,18 +49,6 @@ def zero_fraction(model: onnx.ModelProto) -> float:
             values += array.size
             zeros += array.size - int(np.count_nonzero(array))
     return zeros / values if values else 0.0
-
-
-def peak_memory_bytes() -> int:
-    """Return the peak resident memory of this process so far."""
-    status = Path("/proc/self/status")
-    try:
-        # getrusage(2) counts what the parent held before exec; proc_pid_status(5) does not.
-        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(fields["VmHWM"].split()[0]) * 1024
-    except (OSError, KeyError):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024  # macOS counts in bytes
 
 
 def _chunks(files: Sequence[Path]) -> Iterator[bytes]:

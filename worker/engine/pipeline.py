@@ -7,7 +7,6 @@ from worker.engine.errors import EngineError
 from worker.engine.figures import Figures, measure_candidate
 from worker.engine.gates import Measurements, judge
 from worker.engine.manifest import make_manifest
-from worker.engine.measures import peak_memory_bytes
 from worker.engine.original import Original, open_original
 from worker.engine.pass_runner import private_folder
 from worker.engine.progress import Progress
@@ -49,6 +48,7 @@ def _report(
         latency=figures.latency,
         data=original.samples.evaluation.origin,
     )
+    spending = progress.accounts.total()
     warnings = original.samples.warnings + candidate.warnings + figures.warnings
     return Report(
         verdict=judge(original.request.spec.gates, measured, warnings),
@@ -57,12 +57,13 @@ def _report(
         fidelity=comparison.fidelity,
         accuracy=comparison.accuracy,
         latency=figures.latency,
-        peak_memory_bytes=peak_memory_bytes(),
+        peak_memory_bytes=spending.peak_memory_bytes,
         layers=figures.layers,
         passes=written.outcome.reports,
         skipped=written.outcome.skipped,
         preparation=written.prepared.notes + written.tidied.notes,
-        durations_seconds=progress.durations_seconds,
+        durations_seconds=progress.accounts.durations_seconds,
+        spending=spending,
         manifest=make_manifest(
             original.request,
             original.loaded.sha256,

@@ -1,9 +1,9 @@
-"""Progress and durations of a whole compression, whose stages each count for themselves."""
+"""Progress of a whole compression, whose stages each count for themselves."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from worker.engine.accounting import Accounts
 from worker.engine.requests import ReportProgress
 
 SPANS = {
@@ -22,16 +22,15 @@ class Progress:
     def __init__(self, report: ReportProgress) -> None:
         self._report = report
         self._reached = 0.0
-        self.durations_seconds: dict[str, float] = {}
+        self.accounts = Accounts()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Callable[[float], None]]:
-        """Enter a stage and time it; yields what takes the fraction of it that is done."""
-        started = time.perf_counter()
-        self._advance(name, _within(SPANS[name], 0.0))
-        yield lambda fraction: self._advance(name, _within(SPANS[name], fraction))
-        self._advance(name, _within(SPANS[name], 1.0))
-        self.durations_seconds[name] = time.perf_counter() - started
+        """Enter a stage, on its account; yields what takes the fraction of it that is done."""
+        with self.accounts.stage(name):
+            self._advance(name, _within(SPANS[name], 0.0))
+            yield lambda fraction: self._advance(name, _within(SPANS[name], fraction))
+            self._advance(name, _within(SPANS[name], 1.0))
 
     def of_pass(self, index: int, count: int) -> Callable[[str, float], None]:
         """Return what the pass of this index reports its own stages to."""

@@ -43,10 +43,14 @@ class Receipt:
     peak_memory_bytes: int = 0
 
 
-def main(recipe: Callable[[Order], str | None]) -> None:
+Recipe = Callable[[Order], str | Receipt | None]
+
+
+def main(recipe: Recipe) -> None:
     """Run a recipe on the order in the file that the first argument names, and print a receipt.
 
-    The recipe may return a note. Imports are not timed.
+    The recipe may return a note, or a receipt with the peak memory that it alone knows. Imports
+    are not timed.
     """
     fields = json.loads(Path(sys.argv[1]).read_text())
     paths = {key: fields[key] and Path(fields[key]) for key in ("model", "output", "workdir")}
@@ -55,10 +59,11 @@ def main(recipe: Callable[[Order], str | None]) -> None:
     sys.stdout.write("\n" + json.dumps(asdict(receipt)) + "\n")
 
 
-def _carry_out(recipe: Callable[[Order], str | None], order: Order) -> Receipt:
+def _carry_out(recipe: Recipe, order: Order) -> Receipt:
     wall, cpu = time.perf_counter(), time.process_time()
     try:
-        receipt = Receipt("compressed", message=recipe(order) or "")
+        answer = recipe(order) or ""
+        receipt = Receipt("compressed", message=answer) if isinstance(answer, str) else answer
     except RefusedError as refusal:
         receipt = Receipt("refused", refusal.code, str(refusal))
     except Exception as error:  # noqa: BLE001 - what an engine fails with is a finding
@@ -67,7 +72,7 @@ def _carry_out(recipe: Callable[[Order], str | None], order: Order) -> Receipt:
     receipt.message = receipt.message[:MESSAGE_LENGTH]
     receipt.wall_seconds = time.perf_counter() - wall
     receipt.cpu_seconds = time.process_time() - cpu
-    receipt.peak_memory_bytes = _peak_memory_bytes()
+    receipt.peak_memory_bytes = max(receipt.peak_memory_bytes, _peak_memory_bytes())
     return receipt
 
 

@@ -2,12 +2,12 @@
 
 from pydantic import TypeAdapter
 
-from benchmarks.comparison.recipes.base import Order, RefusedError, main
+from benchmarks.comparison.recipes.base import Order, Receipt, RefusedError, main
 from worker.engine.errors import EngineError
 from worker.engine.operations import CompressedModel, CompressModel, run
 
 
-def compress(order: Order) -> str | None:
+def compress(order: Order) -> Receipt:
     """Run one pass with its defaults, and everything that proves it but the latency."""
     artifacts = order.workdir / "artifacts"
     request = TypeAdapter(CompressModel).validate_python(
@@ -26,7 +26,13 @@ def compress(order: Order) -> str | None:
     if not isinstance(answer, CompressedModel):
         raise TypeError(f"a compression answered {type(answer).__name__}")
     (artifacts / answer.artifact_name).rename(order.output)
-    return "; ".join(answer.report.verdict.warnings)
+    report = answer.report
+    # The engine sets the kernel's count of the peak back, to know that of each of its stages.
+    return Receipt(
+        "compressed",
+        message="; ".join(report.verdict.warnings),
+        peak_memory_bytes=report.peak_memory_bytes,
+    )
 
 
 if __name__ == "__main__":

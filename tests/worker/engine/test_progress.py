@@ -34,7 +34,7 @@ def test_each_stage_is_timed():
     with progress.stage("verifying"):
         pass
 
-    assert progress.durations_seconds["verifying"] >= 0
+    assert progress.accounts.durations_seconds["verifying"] >= 0
 
 
 def test_a_pass_has_its_share_of_compressing():

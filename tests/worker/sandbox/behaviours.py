@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from worker.engine import runtime
 from worker.engine.errors import InvalidModelError
+from worker.engine.memory import PeakMemory
 from worker.engine.requests import Operation, ReportProgress
 
 
@@ -50,6 +51,12 @@ def _hang(_: Behave) -> None:
 def _hang_in_operation(_: Behave) -> None:
     with runtime.bounded("running the model"):
         time.sleep(60)
+
+
+def _watch_memory(_: Behave) -> str:
+    with PeakMemory().watch() as watch:
+        pass
+    return str(watch.peak_bytes)
 
 
 def _hang_with_grandchild(request: Behave) -> None:
@@ -167,6 +174,7 @@ BEHAVIOURS: dict[str, Callable[[Behave], str | None]] = {
     "eat memory": _eat_memory,
     "exit": _exit,
     "hang": _hang,
+    "watch memory": _watch_memory,
     "hang in operation": _hang_in_operation,
     "hang with grandchild": _hang_with_grandchild,
     "litter": _litter,

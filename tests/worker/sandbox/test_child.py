@@ -1,3 +1,8 @@
+import pytest
+
+from worker.engine.memory import CLEAR_REFS
+
+
 def test_ends_with_a_system_error_beyond_the_file_size(ask):
     assert ask("write big file") == "File too large"
 
@@ -18,3 +23,8 @@ def test_runs_repeatably_and_without_the_user_s_own_packages(ask):
 
     assert (safe_path, no_user_site) == ("True", "1")
     assert first == second
+
+
+@pytest.mark.skipif(not CLEAR_REFS.exists(), reason="needs Linux")
+def test_may_watch_its_own_memory(ask):
+    assert 2**24 < int(ask("watch memory")) < 2**36

@@ -7,6 +7,7 @@ from worker.engine.report.base import ReportPart
 from worker.engine.report.contents import LayerError, ModelMeasures, PassReport
 from worker.engine.report.provenance import Manifest
 from worker.engine.report.quality import OutputFidelity, Score
+from worker.engine.report.spending import Spending
 from worker.engine.report.timings import Latency
 from worker.engine.report.verdict import Verdict
 
@@ -31,4 +32,6 @@ class Report(ReportPart):
     """What was mended or folded before the passes, and tidied up after them."""
     durations_seconds: dict[str, float]
     """Wall time of each stage."""
+    spending: Spending | None = None
+    """What the service itself spent; null in reports from before this was kept."""
     manifest: Manifest

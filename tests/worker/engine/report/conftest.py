@@ -8,7 +8,8 @@ from worker.engine.report.contents import LayerError, ModelMeasures, PassReport
 from worker.engine.report.provenance import Manifest
 from worker.engine.report.quality import OutputFidelity, Score
 from worker.engine.report.report import Report
-from worker.engine.report.timings import Latency, LatencySamples
+from worker.engine.report.spending import Spending, StageSpending
+from worker.engine.report.timings import Latency, LatencySamples, RatioInterval
 from worker.engine.report.verdict import GateResult, Verdict
 from worker.engine.spec import Spec
 
@@ -76,6 +77,9 @@ def report():
             before=TIMES,
             after=TIMES,
             ratio=1.5,
+            ratio_interval=RatioInterval(low=1.25, high=1.75, confidence=0.96),
+            noisy=True,
+            noise=["other programs kept 1.5 of 2 processors busy"],
             load_seconds_before=0.1,
             load_seconds_after=0.1,
         ),
@@ -89,6 +93,16 @@ def report():
         skipped=[SkippedNode(node="loop", op_type="Loop", reason="has a body")],
         preparation=["Constant nodes made initializers: 2"],
         durations_seconds={"preparing": 0.1},
+        spending=Spending(
+            stages=[
+                StageSpending(
+                    stage="preparing", wall_seconds=0.1, cpu_seconds=0.25, peak_memory_bytes=None
+                )
+            ],
+            wall_seconds=0.5,
+            cpu_seconds=0.75,
+            peak_memory_bytes=2**27,
+        ),
         manifest=Manifest(
             model_sha256="aa",
             artifact_sha256="bb",

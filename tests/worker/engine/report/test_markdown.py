@@ -10,6 +10,12 @@ def test_the_verdict_comes_first(report):
     assert lines[2].startswith("Missed 1 of 1 gates (min\\_cosine)")
 
 
+INTERVAL = (
+    "1.500 times the original's (96% interval 1.250 to 1.750), the median of 2 pairs;"
+    " 1 thread, batch 1, cpu."
+)
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -19,7 +25,11 @@ def test_the_verdict_comes_first(report):
         "| `y` | 31.25 | 20.5 (#3) | 0.500000 | 0.125 |  |  |",
         "| `label` |  |  |  |  |  | 75.00% |",
         "| top1 | `y` | 4 | 1.0000 | 0.7500 |",
+        INTERVAL,
+        "- Noisy machine: other programs kept 1.5 of 2 processors busy",
         "| p50, ms | 1.500 | 1.500 |",
+        "| preparing | 0.10 | 0.25 | - |",
+        "| whole job | 0.50 | 0.75 | 128 |",
         "1. float16: 1 nodes changed in 0.50 s; n",
         "| `conv\\|1` | Conv | `w` | 12.5 |",
         "| `loop` | Loop | has a body |",
@@ -41,4 +51,4 @@ def test_parts_without_content_are_left_out(report):
 
     headings = [line for line in render_markdown(bare).splitlines() if line.startswith("## ")]
 
-    assert headings == ["## Size", "## Passes", "## Manifest"]
+    assert headings == ["## Size", "## Passes", "## What the job took", "## Manifest"]

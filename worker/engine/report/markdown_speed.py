@@ -1,0 +1,65 @@
+"""The parts of the Markdown report about time and memory."""
+
+from worker.engine.report.markdown_text import ABSENT, escaped, table
+from worker.engine.report.report import Report
+from worker.engine.report.timings import Latency
+
+MIB = 2**20
+
+
+def speed_sections(report: Report) -> list[str]:
+    """Return what was measured of both models' speed; empty texts where nothing was."""
+    return [_latency(report)]
+
+
+def _latency(report: Report) -> str:
+    latency = report.latency
+    if latency is None:
+        return ""
+    rows = [
+        [name, f"{before * 1000:.3f}", f"{after * 1000:.3f}"]
+        for name, before, after in (
+            ("p50, ms", latency.before.p50_seconds, latency.after.p50_seconds),
+            ("p90, ms", latency.before.p90_seconds, latency.after.p90_seconds),
+            ("p99, ms", latency.before.p99_seconds, latency.after.p99_seconds),
+            ("Load, ms", latency.load_seconds_before, latency.load_seconds_after),
+        )
+    ]
+    words = (
+        f"{latency.ratio:.3f} times the original's{_interval(latency)}, the median of"
+        f" {len(latency.after.samples_seconds)} pairs; {_counted(latency.threads, 'thread')}, batch"
+        f" {latency.batch_size}, {latency.execution_provider}."
+    )
+    noise = "".join(f"\n- Noisy machine: {escaped(reason)}" for reason in latency.noise)
+    rendered = table(["", "Before", "After"], rows)
+    return f"## Latency\n\n{words}\n" + (noise + "\n" if noise else "") + "\n" + rendered
+
+
+def _interval(latency: Latency) -> str:
+    interval = latency.ratio_interval
+    if interval is None:
+        return ""
+    return f" ({interval.confidence:.0%} interval {interval.low:.3f} to {interval.high:.3f})"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def spending_section(report: Report) -> str:
+    """Return what the service itself spent."""
+    spending = report.spending
+    if spending is None:
+        return ""
+    rows = [
+        _spending_row(stage.stage, stage.wall_seconds, stage.cpu_seconds, stage.peak_memory_bytes)
+        for stage in spending.stages
+    ]
+    whole = (spending.wall_seconds, spending.cpu_seconds, spending.peak_memory_bytes)
+    rows.append(_spending_row("whole job", *whole))
+    head = ["Stage", "Wall, s", "Processor, s", "Peak memory, MiB"]
+    return "## What the job took\n\n" + table(head, rows)
+
+
+def _spending_row(name: str, wall: float, cpu: float, peak: int | None) -> list[str]:
+    return [name, f"{wall:.2f}", f"{cpu:.2f}", ABSENT if peak is None else f"{peak / MIB:,.0f}"]
