@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.tasks.base import Feeds, Network, Scores, Task
+from benchmarks.tasks.base import Feeds, LabelledRun, Network, Part, Scores, Task, half
 
 
 def classes_of(name: str) -> Task:
@@ -22,4 +22,9 @@ def classes_of(name: str) -> Task:
             for row in data["x_train"][:count]:
                 yield network.feed(row[None])
 
-    return Task(score, samples, judged=("accuracy",))
+    def labelled(network: Network, folder: Path, part: Part) -> Iterator[LabelledRun]:
+        with np.load(folder / f"{name}.npz") as data:
+            for row, label in half(zip(data["x_test"], data["y_test"], strict=True), part):
+                yield LabelledRun(network.feed(row[None]), {"labels": label[None]})
+
+    return Task(score, samples, judged=("accuracy",), labelled=labelled)

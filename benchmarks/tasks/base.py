@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ import onnxruntime
 Array = npt.NDArray[np.generic]
 Feeds = dict[str, Array]
 Scores = dict[str, float]
+Part = Literal["whole", "evaluation", "held_out"]
+"""All scored inputs, or one of two halves that share none."""
 FATAL_MESSAGES_ONLY = 4
 
 
@@ -48,6 +51,23 @@ class Network:
 
 
 @dataclass(frozen=True)
+class LabelledRun:
+    """The inputs of one run and the arrays that say what is right, as an upload holds them."""
+
+    feeds: Feeds
+    labels: dict[str, Array]
+
+
+Item = TypeVar("Item")
+
+
+def half(items: Iterable[Item], part: Part) -> list[Item]:
+    """Return every other item for a half, beginning with the first or the second, or all."""
+    listed = list(items)
+    return {"whole": listed, "evaluation": listed[::2], "held_out": listed[1::2]}[part]
+
+
+@dataclass(frozen=True)
 class Task:
     """How a kind of network is scored, and real inputs to calibrate it with.
 
@@ -59,6 +79,10 @@ class Task:
     samples: Callable[[Network, Path, int], Iterable[Feeds]]
     judged: tuple[str, ...]
     """The scores that must not drop."""
+    labelled: Callable[[Network, Path, Part], Iterable[LabelledRun]]
+    """The scored inputs with what is right, or one of their halves."""
+    metrics: tuple[dict[str, Any], ...] = ({"metric": "top1"},)
+    """The judged scores, as a spec declares them."""
     smaller_is_better: bool = False
     samples_are_scored: bool = False
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.tasks.base import Array, Feeds, Network, Scores, Task
+from benchmarks.tasks.base import Array, Feeds, LabelledRun, Network, Part, Scores, Task, half
 from benchmarks.tasks.metrics import area_under_curve
 
 FACES = 100
@@ -25,12 +25,22 @@ def score(network: Network, folder: Path) -> Scores:
 
 def samples(network: Network, folder: Path, count: int) -> Iterator[Feeds]:
     """Yield faces and others in turn."""
-    canvases = list(_canvases(folder))
-    in_turn = [
-        each for pair in zip(canvases[:FACES], canvases[FACES:], strict=True) for each in pair
-    ]
+    in_turn = [array for pair in _pairs(folder) for array in pair]
     for array in in_turn[:count]:
         yield network.feed(array)
+
+
+def labelled(network: Network, folder: Path, part: Part) -> Iterator[LabelledRun]:
+    """Yield faces and others in turn, 1 for a face."""
+    for pair in half(_pairs(folder), part):
+        for array, label in zip(pair, (1, 0), strict=True):
+            yield LabelledRun(network.feed(array), {"labels": np.array([label])})
+
+
+def _pairs(folder: Path) -> Iterator[tuple[Array, Array]]:
+    """Yield a face and a picture of something else."""
+    canvases = list(_canvases(folder))
+    yield from zip(canvases[:FACES], canvases[FACES:], strict=True)
 
 
 def _canvases(folder: Path) -> Iterator[Array]:
@@ -43,4 +53,11 @@ def _canvases(folder: Path) -> Iterator[Array]:
         yield np.repeat(np.asarray(canvas, np.float32)[None, None], 3, axis=1)
 
 
-TASK = Task(score, samples, judged=("auc",), samples_are_scored=True)
+TASK = Task(
+    score,
+    samples,
+    judged=("auc",),
+    labelled=labelled,
+    metrics=({"metric": "auc", "reduce": "max"},),
+    samples_are_scored=True,
+)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.tasks.base import Array, Feeds, Network, Scores, Task
+from benchmarks.tasks.base import Array, Feeds, LabelledRun, Network, Part, Scores, Task, half
 
 FILES_OF_A_KIND = 20
 SMALLEST_FILE = 256
@@ -41,6 +41,15 @@ def samples(network: Network, folder: Path, count: int) -> Iterator[Feeds]:
         yield network.feed(_bytes_input(path, config))
 
 
+def labelled(network: Network, folder: Path, part: Part) -> Iterator[LabelledRun]:
+    """Yield files of Python's library and the class of each, -1 for a kind that has none."""
+    config = _config(folder)
+    names = config["target_labels_space"]
+    for path, kind in half(_files("stdlib"), part):
+        label = names.index(kind) if kind in names else -1
+        yield LabelledRun(network.feed(_bytes_input(path, config)), {"labels": np.array([label])})
+
+
 def _files(library: str) -> Iterator[tuple[Path, str]]:
     """Yield the first files of each kind in one of Python's own folders, and their kind."""
     taken: Counter[str] = Counter()
@@ -69,4 +78,4 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-TASK = Task(score, samples, judged=("accuracy",))
+TASK = Task(score, samples, judged=("accuracy",), labelled=labelled)

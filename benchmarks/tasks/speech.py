@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.tasks.base import Array, Feeds, Network, Scores, Task
+from benchmarks.tasks.base import Array, Feeds, LabelledRun, Network, Part, Scores, Task
 from benchmarks.tasks.metrics import area_under_curve
 
 SAMPLE_RATE = 16_000
@@ -15,6 +15,7 @@ CONTEXT = 64
 """Values of the window before that each window repeats."""
 THRESHOLD = 0.5
 STATE_SIZE = 128
+RUNS_OF_A_SEQUENCE = 128
 SEQUENCE_INPUTS = {"input", "h", "c"}
 
 
@@ -38,6 +39,20 @@ def samples(network: Network, folder: Path, count: int) -> Iterator[Feeds]:
         if number == count:
             return
         yield feeds
+
+
+def labelled(network: Network, folder: Path, part: Part) -> Iterator[LabelledRun]:
+    """Yield consecutive runs of the recording, or of its first or second half."""
+    windows, truth = recording(folder)
+    middle = len(windows) // 2
+    spans = {"whole": (0, len(windows)), "evaluation": (0, middle)}
+    start, end = spans.get(part, (middle, len(windows)))
+    at = 0
+    for feeds, _ in _runs(network, windows, RUNS_OF_A_SEQUENCE):
+        count = len(feeds["input"])
+        if start <= at < end:
+            yield LabelledRun(feeds, {"labels": truth[at : at + count]})
+        at += count
 
 
 def recording(folder: Path) -> tuple[Array, Array]:
@@ -76,4 +91,11 @@ def _runs(network: Network, windows: Array, parts: int) -> Iterator[tuple[Feeds,
         yield feeds, answer
 
 
-TASK = Task(score, samples, judged=("f1",), samples_are_scored=True)
+TASK = Task(
+    score,
+    samples,
+    judged=("f1",),
+    labelled=labelled,
+    metrics=({"metric": "f1", "threshold": THRESHOLD},),
+    samples_are_scored=True,
+)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.tasks.base import Array, Feeds, Network, Scores, Task
+from benchmarks.tasks.base import Array, Feeds, LabelledRun, Network, Part, Scores, Task
 from benchmarks.tasks.material import LINE_HEIGHT, as_input, draw_line, text_lines
 from benchmarks.tasks.metrics import edit_distance
 
@@ -13,6 +13,8 @@ LINES = 100
 SHORTEST, LONGEST = 18, 34
 CALIBRATION_SEED = 1234
 UPSIDE_DOWN_WIDTH = 192
+BLANK_OF_TEXT = 6624
+"""The class of a blank between words, which the score leaves out."""
 
 
 def score_reading(network: Network, folder: Path) -> Scores:
@@ -39,6 +41,21 @@ def score_upside_down(network: Network, folder: Path) -> Scores:
     return {"accuracy": right / LINES}
 
 
+def reading_labelled(network: Network, folder: Path, part: Part) -> Iterator[LabelledRun]:
+    """Yield lines and the numbers of their signs, which the network's metadata lists."""
+    signs = ["", *network.metadata["character"].splitlines(), " "]
+    for line in _labelled_lines(folder, part):
+        numbers = np.array([[signs.index(sign) for sign in line]])
+        yield LabelledRun(network.feed(_line_input(line)), {"labels": numbers})
+
+
+def upside_down_labelled(network: Network, folder: Path, part: Part) -> Iterator[LabelledRun]:
+    """Yield lines of which every second one is turned, and whether it is."""
+    for number, line in enumerate(_labelled_lines(folder, part)):
+        array = _turned_input(line, number)
+        yield LabelledRun(network.feed(array), {"labels": np.array([number % 2])})
+
+
 def reading_samples(network: Network, folder: Path, count: int) -> Iterator[Feeds]:
     """Yield lines from the text's other end."""
     for line in _calibration_lines(folder)[:count]:
@@ -53,6 +70,12 @@ def upside_down_samples(network: Network, folder: Path, count: int) -> Iterator[
 
 def _scored_lines(folder: Path) -> list[str]:
     return text_lines(folder, SHORTEST, LONGEST)[:LINES]
+
+
+def _labelled_lines(folder: Path, part: Part) -> list[str]:
+    """Return the scored lines or, held out, those that follow them."""
+    lines = text_lines(folder, SHORTEST, LONGEST)
+    return lines[LINES : 2 * LINES] if part == "held_out" else lines[:LINES]
 
 
 def _calibration_lines(folder: Path) -> list[str]:
@@ -72,5 +95,14 @@ def _turned_input(line: str, number: int) -> Array:
     return np.pad(array, ((0, 0), (0, 0), (0, 0), (0, missing)))
 
 
-READING = Task(score_reading, reading_samples, judged=("character_error",), smaller_is_better=True)
-UPSIDE_DOWN = Task(score_upside_down, upside_down_samples, judged=("accuracy",))
+READING = Task(
+    score_reading,
+    reading_samples,
+    judged=("character_error",),
+    labelled=reading_labelled,
+    metrics=({"metric": "ctc_error_rate", "blank": 0, "ignored": [BLANK_OF_TEXT]},),
+    smaller_is_better=True,
+)
+UPSIDE_DOWN = Task(
+    score_upside_down, upside_down_samples, judged=("accuracy",), labelled=upside_down_labelled
+)

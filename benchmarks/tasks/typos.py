@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.tasks.base import Array, Feeds, Network, Scores, Task
+from benchmarks.tasks.base import Array, Feeds, LabelledRun, Network, Part, Scores, Task, half
 from benchmarks.tasks.material import SEED, manual_paragraphs, news
 
 MISSPELT_WORDS = 200
@@ -16,13 +16,10 @@ ALPHABET = "".join(map(chr, range(ord("!"), ord("A")))) + "_abcdefghijklmnopqrst
 
 def score(network: Network, folder: Path) -> Scores:
     """Return the share of misspelt words whose nearest word is the right one."""
-    random = np.random.default_rng(SEED)
     words = vocabulary(news(folder))
-    chosen = [str(word) for word in random.choice(words, MISSPELT_WORDS, replace=False)]
-    misspelt = [_misspell(word, random) for word in chosen]
     book = np.stack([_embed(network, word) for word in words])
     hits = 0
-    for right, wrong in zip(chosen, misspelt, strict=True):
+    for right, wrong in _misspelt(words):
         distances = np.sum(np.square(book - _embed(network, wrong)), axis=1)
         hits += words[int(distances.argmin())] == right
     return {"top1": hits / MISSPELT_WORDS}
@@ -34,6 +31,23 @@ def samples(network: Network, folder: Path, count: int) -> Iterator[Feeds]:
     others = [word for word in vocabulary(" ".join(manual_paragraphs())) if word not in known]
     for word in others[:: len(others) // count][:count]:
         yield network.feed(_letters(word))
+
+
+def labelled(network: Network, folder: Path, part: Part) -> Iterator[LabelledRun]:
+    """Yield each word, and then misspelt ones: which word it is, and 1 where it is misspelt."""
+    words = vocabulary(news(folder))
+    for number, word in enumerate(words):
+        yield LabelledRun(network.feed(_letters(word)), {"labels": np.array([[number, 0]])})
+    for right, wrong in half(_misspelt(words), part):
+        labels = np.array([[words.index(right), 1]])
+        yield LabelledRun(network.feed(_letters(wrong)), {"labels": labels})
+
+
+def _misspelt(words: list[str]) -> list[tuple[str, str]]:
+    """Return some of the words, each with a misspelling."""
+    random = np.random.default_rng(SEED)
+    chosen = [str(word) for word in random.choice(words, MISSPELT_WORDS, replace=False)]
+    return [(word, _misspell(word, random)) for word in chosen]
 
 
 def vocabulary(text: str) -> list[str]:
@@ -57,4 +71,10 @@ def _embed(network: Network, word: str) -> Array:
     return network.first_output(_letters(word))[0]
 
 
-TASK = Task(score, samples, judged=("top1",))
+TASK = Task(
+    score,
+    samples,
+    judged=("top1",),
+    labelled=labelled,
+    metrics=({"metric": "nearest_label"},),
+)

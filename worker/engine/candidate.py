@@ -67,7 +67,7 @@ def make_candidate(
             written.pair.before,
             written.pair.after,
             original.samples.evaluation,
-            original.scorers,
+            original.scoring,
             report_progress,
         )
         warnings = _judge_answers(original, written, comparison, folders.work)

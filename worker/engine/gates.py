@@ -38,8 +38,8 @@ class Measurements:
 
     @property
     def accuracy_drop(self) -> float | None:
-        """The largest loss of a score where more is better."""
-        drops = [score.before - score.after for score in self.accuracy if score.larger_is_better]
+        """The largest loss of a score that is a share or a correlation."""
+        drops = [drop for score in self.accuracy if (drop := score.drop) is not None]
         return max(drops, default=None)
 
     def worst(self, figure: Callable[[OutputFidelity], float | None]) -> float | None:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.engine.accuracy import Scorer
 from worker.engine.datasets.job_samples import JobSamples, choose_samples
 from worker.engine.datasets.splitting import first
-from worker.engine.evaluation import choose_scorers
+from worker.engine.evaluation import Scoring, choose_scores
 from worker.engine.inspection import describe
 from worker.engine.model_io import LoadedModel, load
 from worker.engine.passes.base import Pass
@@ -29,7 +28,7 @@ class Original:
     session: Session
     load_seconds: float
     samples: JobSamples
-    scorers: list[Scorer]
+    scoring: Scoring
     feeds: Feeds
     """One run's inputs."""
     _prepared: dict[int, Prepared] = field(default_factory=dict)
@@ -79,11 +78,18 @@ def open_original(request: CompressModel, folder: Path, progress: Progress) -> O
         report_progress(0.3)
         samples = choose_samples(request, info.inputs, session, loaded.model)
         sample = first(samples.evaluation, 1)[0]
-        scorers, warnings = choose_scorers(session, sample, spec.evaluation)
+        plans, warnings = choose_scores(session, sample, spec.evaluation)
         samples.warnings.extend(warnings)
         report_progress(0.6)
         original = Original(
-            request, loaded, info, session, load_seconds, samples, scorers, sample.feeds
+            request,
+            loaded,
+            info,
+            session,
+            load_seconds,
+            samples,
+            Scoring(plans, spec.seed),
+            sample.feeds,
         )
         original.prepared_for(spec.passes)
     return original

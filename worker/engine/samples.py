@@ -1,7 +1,7 @@
 """What the engine reads samples from: a re-iterable stream of feeds."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -14,10 +14,25 @@ DataOrigin = Literal["dataset", "synthetic"]
 
 @dataclass(frozen=True)
 class Sample:
-    """One run of the model: an array for each graph input, and its labels where given."""
+    """One run of the model: an array for each graph input, and its labels where given.
+
+    `fields` are other arrays of labels by name; `number` is the place of the run's first label
+    among all of the dataset's.
+    """
 
     feeds: Feeds
     labels: Array | None = None
+    fields: Feeds = field(default_factory=dict)
+    number: int = 0
+
+    def label_field(self, name: str) -> Array | None:
+        """Return the labels of this name, None where there are none; `labels` are the usual."""
+        return self.labels if name == "labels" else self.fields.get(name)
+
+    def labelled_count(self) -> int:
+        """Return how many samples the labels say the run has, 0 where there are none."""
+        fields = [*self.fields.values(), *([] if self.labels is None else [self.labels])]
+        return max(map(len, fields), default=0)
 
 
 class SampleSource(Protocol):

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from worker.engine.passes import AnyPass
 from worker.engine.runtime import ExecutionProvider
+from worker.engine.scoring.declared import AskedMetric
 
 
 class SpecPart(BaseModel):
@@ -14,7 +15,6 @@ class SpecPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-MetricName = Literal["top1", "top5", "mean_squared_error"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -33,10 +33,13 @@ class LatencyOptions(SpecPart):
 class Evaluation(SpecPart):
     """How the compressed model is compared with the original."""
 
-    metrics: list[MetricName] | None = None
-    """Scores on labelled samples; left out, `top1` for classes, else `mean_squared_error`."""
+    metrics: Annotated[list[AskedMetric], Field(max_length=20)] | None = None
+    """Scores on labelled samples, each by its name or as an object with options, such as
+    `{"metric": "f1", "output": "speech", "threshold": 0.5, "labels": "is_speech"}`; left out,
+    `top1` for classes, else `mean_squared_error`."""
     output: str | None = None
-    """The graph output that the labels describe; left out, the first that fits."""
+    """The graph output that the labels describe, for metrics that name none; left out, the first
+    that fits."""
     max_samples: Annotated[int, Field(ge=1)] | None = None
     """Use at most this many evaluation samples; left out, all of them."""
     latency: LatencyOptions | None = LatencyOptions()
@@ -58,7 +61,8 @@ class Gates(SpecPart):
     min_argmax_agreement: Fraction | None = None
     """Share of argmax decisions that stay the same."""
     max_accuracy_drop: float | None = None
-    """Original minus compressed score, for each score where more is better; needs labels."""
+    """Original minus compressed score, and for error rates what they rise by; needs labels. Squared
+    and absolute errors, which are in units of their own, do not count."""
     max_latency_ratio: Annotated[float, Field(gt=0)] | None = None
     """Compressed over original latency, the median of pairs of runs. The gate holds that median
     against the limit, and says where the limit lies within its 95 % confidence interval."""

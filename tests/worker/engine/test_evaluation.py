@@ -3,7 +3,7 @@ import pytest
 
 from tests.onnx_models import linear
 from worker.engine.errors import InvalidDatasetError
-from worker.engine.evaluation import choose_scorers, compare
+from worker.engine.evaluation import Scoring, choose_scores, compare
 from worker.engine.runtime import open_session
 from worker.engine.samples import Sample
 from worker.engine.spec import Evaluation
@@ -30,10 +30,10 @@ def sample(values, label=None):
 def test_compares_both_models_on_every_sample():
     before, after = open_session(linear(np.eye(2))), open_session(linear([[1, 0], [0, 0.5]]))
     samples = Samples(sample([3, 4], 1), sample([0, 0], 0))
-    scorers, _ = choose_scorers(before, samples.samples[0], Evaluation())
+    plans, _ = choose_scores(before, samples.samples[0], Evaluation())
     seen = []
 
-    comparison = compare(before, after, samples, scorers, seen.append)
+    comparison = compare(before, after, samples, Scoring(plans), seen.append)
 
     # signal 9 + 16, noise (4 - 2)²
     [output] = comparison.fidelity
@@ -45,20 +45,26 @@ def test_compares_both_models_on_every_sample():
 
 def test_asks_for_labels_where_a_metric_was_asked_for():
     with pytest.raises(InvalidDatasetError, match='"top5" needs labels'):
-        choose_scorers(
-            open_session(linear(np.eye(2))), sample([1, 2]), Evaluation(metrics=["top5"])
-        )
+        choose_scores(open_session(linear(np.eye(2))), sample([1, 2]), Evaluation(metrics=["top5"]))
 
 
 def test_labels_that_fit_nothing_are_a_warning_where_no_metric_was_asked_for():
     strange = Sample({"x": np.zeros((1, 2), np.float32)}, np.zeros((7, 3), np.int64))
 
-    scorers, [warning] = choose_scorers(open_session(linear(np.eye(2))), strange, Evaluation())
+    plans, [warning] = choose_scores(open_session(linear(np.eye(2))), strange, Evaluation())
 
-    assert scorers == []
+    assert plans == []
     assert warning.startswith("the labels were not used")
+
+
+def test_says_which_arrays_nothing_reads():
+    extra = Sample({"x": np.zeros((1, 2), np.float32)}, fields={"z": np.ones(1)})
+
+    _, warnings = choose_scores(open_session(linear(np.eye(2))), extra, Evaluation())
+
+    assert warnings == ['array "z" is no input, and no metric reads it']
 
 
 def test_a_sample_that_the_model_refuses_is_a_wrong_dataset():
     with pytest.raises(InvalidDatasetError, match="running the model failed"):
-        choose_scorers(open_session(linear(np.eye(2))), sample([1, 2, 3]), Evaluation())
+        choose_scores(open_session(linear(np.eye(2))), sample([1, 2, 3]), Evaluation())

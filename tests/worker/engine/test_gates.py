@@ -25,7 +25,7 @@ def output(name="y", **figures):
     return OutputFidelity(output=name, data="dataset", samples=4, worst_sample=0, **figures)
 
 
-def score(before, after, larger_is_better=True):
+def score(before, after, larger_is_better=True, unit="share"):
     return Score(
         metric="top1",
         output="y",
@@ -33,6 +33,7 @@ def score(before, after, larger_is_better=True):
         before=before,
         after=after,
         larger_is_better=larger_is_better,
+        unit=unit,
     )
 
 
@@ -93,10 +94,18 @@ def test_equal_answers_hold_any_sqnr():
     assert (verdict.gates[0].measured, verdict.passed) == (EQUAL_DB, True)
 
 
-def test_a_score_where_less_is_better_is_no_accuracy():
-    verdict = judge(Gates(max_accuracy_drop=1), measured(accuracy=[score(0.1, 0.2, False)]), [])
+def test_an_error_in_units_of_its_own_is_no_accuracy():
+    squared = score(0.1, 0.2, larger_is_better=False, unit="none")
 
-    assert not verdict.passed
+    assert not judge(Gates(max_accuracy_drop=1), measured(accuracy=[squared]), []).passed
+
+
+def test_what_an_error_rate_rises_by_is_a_drop():
+    rate = score(0.125, 0.25, larger_is_better=False)
+
+    [gate] = judge(Gates(max_accuracy_drop=0.1), measured(accuracy=[rate]), []).gates
+
+    assert (gate.measured, gate.passed) == (0.125, False)
 
 
 def test_sums_up_in_one_sentence():

@@ -31,7 +31,8 @@ class FittedSamples:
         self._batched = {
             array.name
             for array in dataset.info.arrays
-            if _is_batched(dataset.info, array, self._inputs[array.name])
+            if array.name in self._inputs
+            and _is_batched(dataset.info, array, self._inputs[array.name])
         }
         self.batch = batch_size(dataset.info, inputs)
 
@@ -52,6 +53,7 @@ class FittedSamples:
         return self._dataset.info.sample_count // self.batch
 
     def __iter__(self) -> Iterator[Sample]:
+        number = 0
         with closing(checked_rows(self._dataset)) as rows:
             while len(group := list(islice(rows, self.batch))) == self.batch:
                 feeds = {
@@ -59,7 +61,9 @@ class FittedSamples:
                     for array_name, tensor in self._inputs.items()
                 }
                 _check_sample(feeds, self._inputs.values(), group[0].name)
-                yield Sample(feeds, self._labels(group))
+                sample = Sample(feeds, self._labels(group), self._fields(group), number)
+                number += sample.labelled_count() or self.batch
+                yield sample
 
     def _feed(self, array_name: str, group: list[Row]) -> Array:
         arrays = [row.arrays[array_name] for row in group]
@@ -67,13 +71,25 @@ class FittedSamples:
 
     def _labels(self, group: list[Row]) -> Array | None:
         labels = [row.labels for row in group if row.labels is not None]
-        if not labels:
-            return None
+        return self._stacked(labels) if labels else None
+
+    def _fields(self, group: list[Row]) -> Feeds:
+        """Return the arrays that are no inputs."""
+        return {
+            name: self._stacked([row.arrays[name] for row in group])
+            for name in group[0].arrays
+            if name not in self._inputs
+        }
+
+    def _stacked(self, labels: list[Array]) -> Array:
+        """Return the labels of a run, whose first axis counts its samples."""
         return np.stack(labels) if self._batched else np.atleast_1d(labels[0])
 
 
 def check_fit(dataset: DatasetInfo, inputs: Sequence[TensorInfo]) -> None:
     """Check a dataset's description against a model's required inputs, without opening either.
+
+    Arrays that are no inputs may be labels, which only a spec can tell.
 
     Raises:
         InvalidDatasetError: names, dtypes or shapes do not fit; the message lists all that is
@@ -85,11 +101,6 @@ def check_fit(dataset: DatasetInfo, inputs: Sequence[TensorInfo]) -> None:
         f'input "{tensor.name}" {_expected(tensor)} is missing: the dataset has {_listed(arrays)}'
         for name, tensor in wanted.items()
         if name not in arrays
-    ]
-    wrong += [
-        f'array "{name}" is no input of the model, which has {_listed(wanted)}'
-        for name in arrays
-        if name not in wanted
     ]
     for name in arrays.keys() & wanted.keys():
         mismatch = _mismatch(dataset, arrays[name], wanted[name])
@@ -103,7 +114,7 @@ def check_fit(dataset: DatasetInfo, inputs: Sequence[TensorInfo]) -> None:
         )
     whole = [
         name
-        for name in arrays
+        for name in arrays.keys() & wanted.keys()
         if batch > 1 and not _is_batched(dataset, arrays[name], wanted[name])
     ]
     if whole:

@@ -1,5 +1,7 @@
 """How far a compressed model's answers moved, and what its task says of them."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from worker.engine.report.base import ReportPart
@@ -51,12 +53,44 @@ class OutputFidelity(ReportPart):
     the whole output's figures then say little about its smaller parts."""
 
 
-class Score(ReportPart):
-    """One labelled score of both models."""
+class Interval(ReportPart):
+    """Where a figure lies in 95 of 100 draws of samples like these (percentile bootstrap)."""
 
+    low: float
+    high: float
+
+
+class Score(ReportPart):
+    """One labelled score of both models.
+
+    The intervals draw the same samples for both, so that `difference_interval`, of `after` less
+    `before`, may be much narrower than theirs. They are null for a single sample.
+    """
+
+    name: str = ""
+    """As declared, else the metric's."""
     metric: str
     output: str
+    labels: str = "labels"
     samples: int
+    """Samples, or for pairs of samples that are compared, pairs."""
     before: float
     after: float
     larger_is_better: bool
+    unit: Literal["share", "correlation", "none"] = "share"
+    before_interval: Interval | None = None
+    after_interval: Interval | None = None
+    difference_interval: Interval | None = None
+
+    @property
+    def drop(self) -> float | None:
+        """How much worse the compressed model is; None of errors in units of their own."""
+        if self.unit == "none":
+            return None
+        return self.before - self.after if self.larger_is_better else self.after - self.before
+
+    @property
+    def is_within_chance(self) -> bool:
+        """Whether the interval of the difference contains no difference at all."""
+        interval = self.difference_interval
+        return interval is not None and interval.low <= 0 <= interval.high

@@ -102,9 +102,26 @@ def test_asks_for_a_missing_input():
         check_fit(info(x=("float32", [2])), [tensor("x", ["n", 2]), tensor("y", ["n", 2])])
 
 
-def test_refuses_an_array_that_is_no_input():
-    with pytest.raises(InvalidDatasetError, match='"z" is no input of the model, which has "x"'):
-        check_fit(info(x=("float32", [2]), z=("float32", [2])), [tensor("x", ["n", 2])])
+def test_an_array_that_is_no_input_may_be_labels(tmp_path):
+    path = write_npz(
+        tmp_path / "d.npz", x=np.ones((4, 2), np.float32), speech=np.array([1, 0, 1, 0])
+    )
+
+    samples = list(fitted(path, tensor("x", [2, 2])))
+
+    assert [sample.label_field("speech").tolist() for sample in samples] == [[1, 0], [1, 0]]
+    assert [sample.number for sample in samples] == [0, 2]
+    assert samples[0].labels is None
+
+
+def test_the_runs_of_an_archive_may_have_several_labels_of_each_kind(tmp_path):
+    run = {"x": np.ones((3, 2), np.float32), "speech": np.array([1, 0, 1])}
+    path = write_npz_archive(tmp_path / "d.zip", {"a.npz": run, "b.npz": run})
+
+    samples = list(fitted(path, tensor("x", ["n", 2])))
+
+    assert [sample.number for sample in samples] == [0, 3]
+    assert samples[1].label_field("speech").tolist() == [1, 0, 1]
 
 
 def test_says_how_to_cast_another_dtype():

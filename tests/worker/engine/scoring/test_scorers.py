@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+
+from worker.engine.errors import InvalidDatasetError, VerificationError
+from worker.engine.samples import Sample
+from worker.engine.scoring.scorers import Scorer, plan_scores
+from worker.engine.spec import Evaluation
+
+LOGITS = np.array([[0.1, 0.9, 0.0], [0.8, 0.1, 0.3]], np.float32)
+WORSE = np.array([[0.9, 0.1, 0.0], [0.8, 0.1, 0.3]], np.float32)
+FEEDS = {"x": np.zeros((2, 1))}
+
+
+def planned(outputs, labels=None, fields=None, **evaluation):
+    sample = Sample(FEEDS, labels, fields or {})
+    return plan_scores(Evaluation.model_validate(evaluation), outputs, sample)
+
+
+def scored(plan, before, after, sample):
+    scorer = Scorer(plan)
+    scorer.add([before], [after], sample)
+    return scorer.result(seed=0)
+
+
+def test_scores_both_models_on_the_same_labels():
+    labels = np.array([1, 0])
+    [plan] = planned({"y": LOGITS}, labels)
+
+    score = scored(plan, LOGITS, WORSE, Sample(FEEDS, labels))
+
+    assert (score.name, score.metric, score.before, score.after) == ("top1", "top1", 1.0, 0.5)
+    assert (score.samples, score.unit, score.drop) == (2, "share", 0.5)
+    assert score.difference_interval.low == -1
+
+
+def test_float_labels_are_scored_by_their_squared_error():
+    labels, right = np.array([1.0, 2.0]), np.array([[1.0], [2.0]])
+    [plan] = planned({"y": right}, labels)
+
+    score = scored(plan, right, np.array([[2.0], [2.0]]), Sample(FEEDS, labels))
+
+    # ((2 - 1)² + 0) / 2, in units of its own
+    assert (score.metric, score.before, score.after) == ("mean_squared_error", 0.0, 0.5)
+    assert (score.larger_is_better, score.drop) == (False, None)
+
+
+def test_a_rising_error_rate_is_a_drop():
+    metric = {"metric": "sequence_error_rate", "name": "letters"}
+    right, wrong = np.array([[1, 2]]), np.array([[1, 3]])
+    [plan] = planned({"y": right}, right, metrics=[metric])
+
+    score = scored(plan, right, wrong, Sample(FEEDS, right))
+
+    assert (score.name, score.after, score.drop) == ("letters", 0.5, 0.5)
+
+
+def test_takes_the_first_output_that_fits():
+    outputs = {"features": np.zeros((2, 7, 7), np.float32), "y": LOGITS}
+
+    [plan] = planned(outputs, np.array([1, 0]))
+
+    assert (plan.output, plan.position) == ("y", 1)
+
+
+def test_reads_the_labels_a_metric_names():
+    fields = {"speech": np.array([1, 0])}
+    metric = {"metric": "recall", "labels": "speech", "index": 1}
+
+    [plan] = planned({"y": LOGITS}, fields=fields, metrics=[metric])
+
+    assert scored(plan, LOGITS, WORSE, Sample(FEEDS, fields=fields)).before == 1
+
+
+def test_no_metric_and_no_labels_is_no_score():
+    assert planned({"y": LOGITS}) == []
+
+
+def test_says_which_outputs_there_are():
+    with pytest.raises(InvalidDatasetError, match='"z" is no output of the model, which has "y"'):
+        planned({"y": LOGITS}, np.array([1, 0]), output="z")
+
+
+def test_says_which_labels_there_are():
+    metric = {"metric": "f1", "labels": "speech"}
+
+    with pytest.raises(InvalidDatasetError, match=r'named "speech" .* which has "labels", "lines"'):
+        planned({"y": LOGITS}, np.array([1, 0]), {"lines": np.ones(2)}, metrics=[metric])
+
+
+def test_says_why_labels_fit_no_output():
+    with pytest.raises(InvalidDatasetError, match=r"of shape \(5,\) .*\"y\" \(2, 3\): the labels"):
+        planned({"y": LOGITS}, np.arange(5))
+
+
+def test_names_the_sample_whose_labels_do_not_fit():
+    scorer = Scorer(planned({"y": LOGITS}, np.array([1, 0]))[0])
+    scorer.add([LOGITS], [LOGITS], Sample(FEEDS, np.array([1, 0])))
+
+    with pytest.raises(InvalidDatasetError, match="evaluation sample 1: the labels are not one"):
+        scorer.add([LOGITS], [LOGITS], Sample(FEEDS, np.array([1, 0, 2])))
+
+
+def test_says_that_the_compressed_models_answer_does_not_fit():
+    labels = np.array([1, 0])
+    [plan] = planned({"y": LOGITS}, labels)
+
+    with pytest.raises(VerificationError, match="the compressed model's answer"):
+        scored(plan, LOGITS, LOGITS[:1], Sample(FEEDS, labels))
+
+
+def test_refuses_labels_that_leave_a_score_undefined():
+    labels = np.ones((2, 3), int)
+    [plan] = planned({"y": LOGITS}, labels, metrics=["auc"])
+
+    with pytest.raises(InvalidDatasetError, match="labels of both kinds"):
+        scored(plan, LOGITS, LOGITS, Sample(FEEDS, labels))
