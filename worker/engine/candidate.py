@@ -1,12 +1,13 @@
 """One candidate: what a list of passes makes of a model, proved to load and compared with it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from worker.engine.blame import ModelPair, describe_blame
+from worker.engine.blame.naming import describe_blame
+from worker.engine.blame.pairing import ModelPair
 from worker.engine.cache import Cache
 from worker.engine.evaluation import Comparison, compare
 from worker.engine.model_io import LoadedModel, save
@@ -74,25 +75,31 @@ def make_candidate(
     return Candidate(written, comparison, warnings)
 
 
+def pass_context(
+    original: Original, folder: Path, report_progress: Callable[[str, float], None]
+) -> PassContext:
+    """Return what the passes of a job may use."""
+    return PassContext(
+        workdir=folder,
+        samples=original.samples.calibration,
+        report_progress=report_progress,
+        seed=original.request.spec.seed,
+        execution_provider=original.execution_provider,
+        cache=Cache(original.request.cache_folder),
+    )
+
+
 def _write(
     original: Original, passes: Sequence[Pass], folders: Folders, progress: Progress
 ) -> Written:
     """Apply the passes, write the artifact and read it back."""
-    spec = original.request.spec
     with progress.stage("compressing"):
         prepared = original.prepared_for(passes)
-        context = PassContext(
-            workdir=folders.work,
-            samples=original.samples.calibration,
-            report_progress=progress.of_pass(0, 1),
-            seed=spec.seed,
-            execution_provider=original.execution_provider,
-            cache=Cache(original.request.cache_folder),
-        )
+        context = pass_context(original, folders.work, progress.of_pass(0, 1))
         outcome = apply_passes(prepared.model, passes, context, progress)
     with progress.stage("verifying"):
         folders.artifact.mkdir(parents=True, exist_ok=True)
-        tidied = tidy(outcome.model, keep_names=spec.keep_names)
+        tidied = tidy(outcome.model, keep_names=original.request.spec.keep_names)
         artifact = save(outcome.model, folders.artifact)
         loaded = verify_file(artifact, folders.work / "result")
         started = time.perf_counter()

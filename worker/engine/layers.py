@@ -31,7 +31,7 @@ def layer_errors(
 
     A weight that became part of another, or changed its shape, is left out.
     """
-    stored = _StoredWeights(after, tidied or Tidied())
+    stored = StoredWeights(after, tidied or Tidied())
     errors = []
     for weight in find_weights(before, MINIMUM_VALUES):
         if not weight.uses:
@@ -62,7 +62,7 @@ class _Index:
     nodes: dict[str, onnx.NodeProto]
 
 
-class _StoredWeights:
+class StoredWeights:
     """Reads weights back from a compressed model, however they are stored."""
 
     def __init__(self, model: onnx.ModelProto, tidied: Tidied) -> None:

@@ -1,0 +1,117 @@
+"""What each compressed segment does to the answers, measured within a budget of time."""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from worker.engine.blame.pairing import Segment
+from worker.engine.blame.switches import Switchboard
+
+SHARE_FOR_SINGLES = 0.5
+"""Of the budget, for measuring segments one by one."""
+RESTORED_NODES = 5
+EQUAL_ERROR = 1e-20
+
+
+class Budget:
+    """Seconds that may be spent on finding out who is to blame."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._started = time.perf_counter()
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left, never less than 0."""
+        return max(0.0, self._seconds - (time.perf_counter() - self._started))
+
+
+@dataclass
+class Effect:
+    """What one segment does: by itself, to the answers alone, and when it alone is restored."""
+
+    segment: Segment
+    local_db: float | None
+    alone_db: float | None = None
+    restored_db: float | None = None
+
+    @property
+    def error(self) -> float:
+        """The share of the answers' energy that it costs alone."""
+        return 0.0 if self.alone_db is None else as_error(self.alone_db)
+
+
+def as_error(decibels: float) -> float:
+    """Return the noise energy over the signal energy."""
+    return float(10 ** (-decibels / 10))
+
+
+def measure_effects(
+    board: Switchboard,
+    segments: Sequence[Segment],
+    local: dict[str, float | None],
+    budget: Budget,
+) -> list[Effect]:
+    """Return the effects, worst first.
+
+    Segments are measured in the order of their own errors, on fewer samples where time is short;
+    those that it does not reach come last.
+    """
+    effects = [Effect(segment, local.get(segment.name)) for segment in segments]
+    effects.sort(key=lambda each: _known(each.local_db))
+    few = _affordable_samples(board, len(effects), budget.left * SHARE_FOR_SINGLES)
+    limit = budget.left * (1 - SHARE_FOR_SINGLES)
+    for effect in effects:
+        effect.alone_db = board.fidelity_db({effect.segment.name}, few)
+        if budget.left < limit:
+            break
+    effects.sort(key=lambda each: _known(each.alone_db))
+    everything = {segment.name for segment in segments}
+    for effect in effects[:RESTORED_NODES]:
+        if budget.left > 0:
+            effect.restored_db = board.fidelity_db(everything - {effect.segment.name})
+    return effects
+
+
+def culprits(effects: Sequence[Effect], kept: Collection[str] = ()) -> list[Effect]:
+    """Return the effects that stand out of all others, worst first.
+
+    An effect does where it is more than half of what is left, or a fifth of it and far above the
+    median of the others.
+    """
+    rest = [each for each in effects if each.segment.name not in kept]
+    found: list[Effect] = []
+    while len(rest) > 1:
+        first, *others = rest
+        total = sum(each.error for each in rest)
+        median = others[len(others) // 2].error
+        if first.error <= NEGLIGIBLE_ERROR or not _stands_out(first.error, total, median):
+            break
+        found.append(first)
+        rest = others
+    return found
+
+
+NEGLIGIBLE_ERROR = 1e-5
+"""50 dB: nothing is lost."""
+DOMINANT_SHARE = 0.5
+LARGE_SHARE = 0.2
+FAR_ABOVE = 10.0
+
+
+def _stands_out(error: float, total: float, median: float) -> bool:
+    return error > DOMINANT_SHARE * total or (
+        error > LARGE_SHARE * total and error > FAR_ABOVE * median
+    )
+
+
+def _affordable_samples(board: Switchboard, count: int, seconds: float) -> int:
+    """Return on how many samples each of some segments can be measured in a time, at least one."""
+    started = time.perf_counter()
+    board.fidelity_db((), 1)
+    one = max(time.perf_counter() - started, 1e-6)
+    return max(1, min(len(board.samples), int(seconds / (one * max(count, 1)))))
+
+
+def _known(decibels: float | None) -> float:
+    return float("inf") if decibels is None else decibels

@@ -1,0 +1,102 @@
+"""A model in which each compressed segment can be switched on by itself."""
+
+from collections.abc import Collection, Sequence
+from itertools import islice
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from worker.engine.blame.pairing import Pairing, Segment
+from worker.engine.blame.splicing import Splice
+from worker.engine.errors import PassError
+from worker.engine.fidelity import OutputComparison
+from worker.engine.gates import EQUAL_DB, sqnr_of
+from worker.engine.runtime import open_session, run
+from worker.engine.samples import Array, Feeds
+
+
+class Switchboard:
+    """The float model, each of whose segments an If can exchange for the compressed one.
+
+    Raises:
+        PassError: onnxruntime does not take the two models as one.
+    """
+
+    def __init__(self, pairing: Pairing, samples: Sequence[Feeds]) -> None:
+        self.samples = samples
+        self.outputs = [value.name for value in pairing.pair.original.graph.output]
+        model, self.switches = _with_switches(pairing)
+        self.session = open_session(model, failure=PassError)
+        self.expected = [self._answers(feeds, ()) for feeds in samples]
+
+    def fidelity_db(self, switched_on: Collection[str], samples: int | None = None) -> float:
+        """Return the SQNR of the worst part of an output, with these segments compressed.
+
+        On all samples, or only on the first few.
+        """
+        comparisons = [OutputComparison(name) for name in self.outputs]
+        pairs = zip(self.samples, self.expected, strict=True)
+        for feeds, expected in islice(pairs, samples):
+            answers = self._answers(feeds, switched_on)
+            for comparison, reference, answer in zip(comparisons, expected, answers, strict=True):
+                comparison.add(reference, answer)
+        return worst_db(comparisons)
+
+    def _answers(self, feeds: Feeds, switched_on: Collection[str]) -> list[Array]:
+        switches: dict[str, Array] = {
+            switch: np.array(name in switched_on) for name, switch in self.switches.items()
+        }
+        return run(self.session, {**feeds, **switches}, self.outputs)
+
+
+def worst_db(comparisons: Sequence[OutputComparison]) -> float:
+    """Return the least SQNR of an output or part of one, 0 where answers are not finite.
+
+    Raises:
+        PassError: no output is floating point.
+    """
+    results = [comparison.result("dataset") for comparison in comparisons]
+    figures = [figure for result in results if (figure := sqnr_of(result)) is not None]
+    if not figures:
+        raise PassError("no output is floating point")
+    if any(result.non_finite for result in results):
+        return min(0.0, *figures)
+    return min(EQUAL_DB, *figures)
+
+
+def _with_switches(pairing: Pairing) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """Return the model, and the graph input that switches each changed segment by its name."""
+    splice = Splice(pairing)
+    graph = splice.model.graph
+    switches: dict[str, str] = {}
+    emitted: set[int] = set()
+    for segment in pairing.segments:
+        if segment.is_changed:
+            switches[segment.name] = splice.names.name(f"{segment.name}/switch")
+            graph.node.append(_switch(splice, segment, switches[segment.name]))
+            continue
+        own = [node for node in segment.before if id(node) not in emitted]
+        emitted.update(map(id, own))
+        splice.add(own, {})
+    graph.input.extend(
+        helper.make_tensor_value_info(name, onnx.TensorProto.BOOL, []) for name in switches.values()
+    )
+    graph.output.extend(pairing.pair.original.graph.output)
+    return splice.model, switches
+
+
+def _switch(splice: Splice, segment: Segment, condition: str) -> onnx.NodeProto:
+    """Return an If of the compressed and the float segment."""
+    bodies = [
+        helper.make_graph(
+            part.nodes, name, [], [helper.make_empty_tensor_value_info(n) for n in part.outputs]
+        )
+        for name, part in (
+            ("compressed", splice.of_result(segment)),
+            ("float", splice.of_original(segment)),
+        )
+    ]
+    return helper.make_node(
+        "If", [condition], segment.outputs, then_branch=bodies[0], else_branch=bodies[1]
+    )
