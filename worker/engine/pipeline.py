@@ -1,7 +1,9 @@
 """The whole of a compression: prepare, compress, verify, evaluate, measure, judge."""
 
 import shutil
+from pathlib import Path
 
+from worker.engine.blame.blaming import find_blame
 from worker.engine.candidate import Candidate, Folders, make_candidate
 from worker.engine.errors import EngineError
 from worker.engine.figures import Figures, measure_candidate
@@ -10,9 +12,10 @@ from worker.engine.manifest import make_manifest
 from worker.engine.original import Original, open_original
 from worker.engine.pass_runner import private_folder
 from worker.engine.progress import Progress
+from worker.engine.report.blame import Blame
 from worker.engine.report.report import Report
 from worker.engine.requests import CompressedModel, CompressModel, ReportProgress
-from worker.engine.runtime import provider_in_use
+from worker.engine.runtime import provider_in_use, readable
 
 
 def compress(request: CompressModel, report_progress: ReportProgress) -> CompressedModel:
@@ -28,7 +31,8 @@ def compress(request: CompressModel, report_progress: ReportProgress) -> Compres
             folders = Folders(request.artifact_folder, folder)
             candidate = make_candidate(original, request.spec.passes, folders, progress)
             figures = measure_candidate(original, candidate, progress)
-            report = _report(original, candidate, figures, progress)
+            blame = _blame(original, candidate, folder, progress)
+            report = _report(original, candidate, figures, blame, progress)
     except EngineError:
         shutil.rmtree(request.artifact_folder, ignore_errors=True)
         raise
@@ -36,8 +40,29 @@ def compress(request: CompressModel, report_progress: ReportProgress) -> Compres
     return CompressedModel.model_validate({"artifact_name": name, "report": report})
 
 
+def _blame(
+    original: Original, candidate: Candidate, folder: Path, progress: Progress
+) -> Blame | None:
+    """Return which nodes cost the answers; None where that cannot be found out.
+
+    The result is proved by now: nothing that goes wrong here may take it away.
+    """
+    with progress.stage("blaming"):
+        try:
+            return find_blame(original, candidate, folder)
+        except Exception as error:  # noqa: BLE001
+            original.samples.warnings.append(
+                f"the nodes that cost the answers could not be found: {readable(error)}"
+            )
+            return None
+
+
 def _report(
-    original: Original, candidate: Candidate, figures: Figures, progress: Progress
+    original: Original,
+    candidate: Candidate,
+    figures: Figures,
+    blame: Blame | None,
+    progress: Progress,
 ) -> Report:
     written, comparison = candidate.written, candidate.comparison
     measured = Measurements(
@@ -59,6 +84,7 @@ def _report(
         latency=figures.latency,
         peak_memory_bytes=spending.peak_memory_bytes,
         layers=figures.layers,
+        blame=blame,
         passes=written.outcome.reports,
         skipped=written.outcome.skipped,
         preparation=written.prepared.notes + written.tidied.notes,

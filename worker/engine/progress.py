@@ -11,7 +11,8 @@ SPANS = {
     "compressing": (0.05, 0.65),
     "verifying": (0.65, 0.7),
     "evaluating": (0.7, 0.85),
-    "measuring": (0.85, 1.0),
+    "measuring": (0.85, 0.95),
+    "blaming": (0.95, 1.0),
 }
 PASS_SPANS = {"calibrating": (0.0, 0.7), "compressing": (0.7, 1.0)}
 

@@ -30,6 +30,16 @@ class LatencyOptions(SpecPart):
     make the ratio certain to 1 %, in at most 15 seconds."""
 
 
+class BlameOptions(SpecPart):
+    """How the nodes that cost the answers most are found, and a spec that mends it."""
+
+    samples: Annotated[int, Field(ge=1, le=64)] = 4
+    """Evaluation samples to look at."""
+    budget_seconds: Annotated[float, Field(gt=0, le=600)] = 20.0
+    """What is not found out in this time is left out of the report. The first steps, which take a
+    few seconds on a model of 100 MB, are not cut short."""
+
+
 class Evaluation(SpecPart):
     """How the compressed model is compared with the original."""
 
@@ -44,6 +54,8 @@ class Evaluation(SpecPart):
     """Use at most this many evaluation samples; left out, all of them."""
     latency: LatencyOptions | None = LatencyOptions()
     """Null skips the latency measurement."""
+    blame: BlameOptions | None = BlameOptions()
+    """Null leaves out which nodes cost the answers most, and the spec that mends it."""
     ruin_below_sqnr_db: float | None = 3.0
     """A result whose worst output falls below this fidelity fails as `ruined_result`; null returns
     it all the same (for a model that will be fine-tuned afterwards)."""

@@ -105,6 +105,7 @@ def test_progress_names_the_stages_and_never_goes_back(compress, images):
         "verifying",
         "evaluating",
         "measuring",
+        "blaming",
     ]
     assert [fraction for _, fraction in seen] == sorted(fraction for _, fraction in seen)
     assert seen[-1][1] == 1.0
@@ -143,3 +144,17 @@ def test_a_pass_that_finds_nothing_to_do_is_an_error(compress):
 
 def test_latency_can_be_left_out(compress):
     assert compress(WEIGHTS, evaluation={"latency": None}).report.latency is None
+
+
+def test_says_which_nodes_cost_the_answers(compress, images):
+    blame = compress(WEIGHTS, calibration_path=images).report.blame
+
+    assert {node.node for node in blame.nodes} == {"conv", "gemm"}
+    assert all(node.local_sqnr_db > 30 for node in blame.nodes)
+    assert [point.nodes for point in blame.curve] == [0, 1]
+
+
+def test_leaves_out_the_blame_where_the_spec_says_so(compress, images):
+    answer = compress(WEIGHTS, calibration_path=images, evaluation={"blame": None})
+
+    assert answer.report.blame is None

@@ -14,7 +14,7 @@ def test_progress_never_goes_back_over_stages_and_passes():
         first("calibrating", 1.0)
         first("compressing", 1.0)
         second("calibrating", 0.5)
-    with progress.stage("measuring") as report:
+    with progress.stage("blaming") as report:
         report(0.5)
 
     fractions = [fraction for _, fraction in seen]
@@ -24,7 +24,7 @@ def test_progress_never_goes_back_over_stages_and_passes():
         "preparing",
         "calibrating",
         "compressing",
-        "measuring",
+        "blaming",
     }
 
 

@@ -1,5 +1,6 @@
 """The report as a compact Markdown document, the verdict first."""
 
+from worker.engine.report.markdown_blame import blame_section
 from worker.engine.report.markdown_speed import speed_sections, spending_section
 from worker.engine.report.markdown_text import ABSENT, code, escaped, number, table
 from worker.engine.report.quality import OutputFidelity
@@ -19,6 +20,7 @@ def render_markdown(report: Report) -> str:
         *speed_sections(report),
         _passes(report),
         _layers(report),
+        blame_section(report),
         _skipped(report),
         spending_section(report),
         _manifest(report),

@@ -4,6 +4,7 @@ from typing import Literal
 
 from worker.engine.passes.base import SkippedNode
 from worker.engine.report.base import ReportPart
+from worker.engine.report.blame import Blame
 from worker.engine.report.contents import LayerError, ModelMeasures, PassReport
 from worker.engine.report.provenance import Manifest
 from worker.engine.report.quality import OutputFidelity, Score
@@ -26,6 +27,8 @@ class Report(ReportPart):
     """Peak resident memory of the process that did the work."""
     layers: list[LayerError]
     """Worst first."""
+    blame: Blame | None = None
+    """Which nodes cost the answers, and what would mend it; null where it was not looked into."""
     passes: list[PassReport]
     skipped: list[SkippedNode]
     preparation: list[str]

@@ -1,0 +1,107 @@
+"""The report's part on blame, for one finished candidate."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+
+from worker.engine.blame.effects import Budget
+from worker.engine.blame.finding import Investigation, describe, investigate
+from worker.engine.blame.mending import Job, exchange, mend
+from worker.engine.blame.pairing import ModelPair
+from worker.engine.candidate import Candidate, pass_context
+from worker.engine.datasets.splitting import first
+from worker.engine.model_files import tensor_bytes
+from worker.engine.original import Original
+from worker.engine.pass_runner import apply_passes
+from worker.engine.passes.base import Pass
+from worker.engine.progress import Progress
+from worker.engine.report.blame import Blame, CurvePoint
+from worker.engine.runtime import run
+from worker.engine.spec import BlameOptions
+
+MAX_BYTES = 2**30
+"""Of weights: a larger model would take more memory than the job may have."""
+RUNS_OF_A_BUDGET = 20
+"""A model that runs fewer times in the budget is too slow to be taken apart."""
+UNEXPLAINED_DB = 3.0
+
+
+def find_blame(original: Original, candidate: Candidate, folder: Path) -> Blame | None:
+    """Return which nodes cost the answers, and the change of the spec that mends it.
+
+    None where the spec does not ask for it, where no node was compressed by itself, and for models
+    so large or slow that it would take more than the job may.
+
+    Raises:
+        EngineError: the two models cannot be taken apart.
+    """
+    options = original.request.spec.evaluation.blame
+    if options is None or _is_beyond(original, options):
+        return None
+    budget = Budget(options.budget_seconds)
+    written = candidate.written
+    samples = [s.feeds for s in first(original.samples.evaluation, options.samples)]
+    pair = ModelPair(written.prepared.model, written.loaded.model, written.tidied)
+    found = investigate(pair, samples, folder / "blame", budget)
+    if not found.effects:
+        return None
+    result_db = found.fidelity_of(written.loaded.model)
+    nodes = describe(found, samples)
+    points = exchange(found, budget)
+    job = _job(original, candidate, folder / "blame")
+    mending = mend(found, job, result_db, folder / "blame", budget)
+    start = CurvePoint(nodes=0, kept=[], sqnr_db=result_db, is_rerun=True)
+    return Blame(
+        data=original.samples.evaluation.origin,
+        samples=len(samples),
+        sqnr_db=result_db,
+        nodes=nodes,
+        curve=[start, *points, *mending.curve],
+        repair=mending.repair,
+        notes=[*found.notes, *_unexplained(found, result_db)],
+    )
+
+
+def _is_beyond(original: Original, options: BlameOptions) -> bool:
+    """Return whether the model is too large or slow, or does not run where this would run it."""
+    weights = original.loaded.model.graph.initializer
+    if original.execution_provider != "cpu" or sum(map(tensor_bytes, weights)) > MAX_BYTES:
+        return True
+    started = time.perf_counter()
+    run(original.session, original.feeds)
+    seconds = max(time.perf_counter() - started, original.load_seconds)
+    return seconds * RUNS_OF_A_BUDGET > options.budget_seconds
+
+
+def _unexplained(found: Investigation, result_db: float) -> list[str]:
+    """Return a note where the nodes together do not lose what the result does."""
+    names = {effect.segment.name for effect in found.effects}
+    together = found.board.fidelity_db(names)
+    if abs(together - result_db) < UNEXPLAINED_DB:
+        return []
+    note = (
+        f"computed node by node the compressed nodes keep {together:.1f} dB, the result"
+        f" {result_db:.1f} dB: its kernels round differently, as 8-bit products do that overflow"
+        " on processors without VNNI (reduce_range)"
+    )
+    return [note]
+
+
+def _job(original: Original, candidate: Candidate, folder: Path) -> Job:
+    """Return how to make the candidate again."""
+    outcome = candidate.written.outcome
+
+    def make(passes: Sequence[Pass]) -> onnx.ModelProto:
+        prepared = original.prepared_for(passes)
+        context = pass_context(original, folder, lambda _stage, _fraction: None)
+        return apply_passes(prepared.model, passes, context, Progress(lambda *_: None)).model
+
+    return Job(
+        spec=original.request.spec,
+        resolved=outcome.resolved,
+        changed=[set(report.changed_nodes) for report in outcome.reports],
+        seconds=sum(report.duration_seconds for report in outcome.reports),
+        run=make,
+    )

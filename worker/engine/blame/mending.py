@@ -1,0 +1,117 @@
+"""The least change of a spec that mends a result, found by making it and measuring."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+
+from worker.engine.blame.effects import Budget, culprits
+from worker.engine.blame.finding import Investigation, investigate
+from worker.engine.blame.pairing import ModelPair, Segment
+from worker.engine.blame.remedies import Remedy, remedied
+from worker.engine.errors import EngineError
+from worker.engine.passes.base import Pass
+from worker.engine.report.blame import CurvePoint, Repair
+from worker.engine.spec import Spec
+
+MAX_ROUNDS = 3
+LEAST_GAIN_DB = 1.0
+MENDED_DB = 40.0
+"""From here on there is nothing to mend."""
+CURVE_NODES = (1, 2, 4, 8, 16)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What made the result, and can be run again.
+
+    Args:
+        spec: the user's own.
+        resolved: its passes with every measured choice written out.
+        changed: the names of the nodes that each pass changed.
+        seconds: how long they took.
+        run: makes the model of the given passes.
+    """
+
+    spec: Spec
+    resolved: Sequence[Pass]
+    changed: Sequence[Collection[str]]
+    seconds: float
+    run: Callable[[Sequence[Pass]], onnx.ModelProto]
+
+
+@dataclass
+class Mending:
+    """The points measured on the way, and the repair, where one was found."""
+
+    curve: list[CurvePoint] = field(default_factory=list)
+    repair: Repair | None = None
+
+
+def exchange(found: Investigation, budget: Budget) -> list[CurvePoint]:
+    """Return the fidelity with the worst nodes in float, one after another, in the result."""
+    names = [effect.segment.name for effect in found.effects if effect.alone_db is not None]
+    everything = {effect.segment.name for effect in found.effects}
+    points: list[CurvePoint] = []
+    before = 0
+    for count in (count for count in CURVE_NODES if count < len(everything)):
+        if budget.left <= 0 or count > len(names):
+            break
+        decibels = found.board.fidelity_db(everything - set(names[:count]))
+        points.append(
+            CurvePoint(nodes=count, kept=names[before:count], sqnr_db=decibels, is_rerun=False)
+        )
+        before = count
+    return points
+
+
+def mend(found: Investigation, job: Job, result_db: float, folder: Path, budget: Budget) -> Mending:
+    """Leave out the nodes that stand out, run the passes again, and look what stands out then."""
+    mending = Mending()
+    tried: dict[str, int] = {}
+    best_db, current = result_db, found
+    for number in range(MAX_ROUNDS):
+        names = [n for e in culprits(current.effects) for n in _named(current, e.segment)]
+        if not names or best_db >= MENDED_DB or budget.left < job.seconds:
+            break
+        tried = {**tried, **{name: tried.get(name, 0) + 1 for name in names}}
+        remedy = remedied(job.spec.passes, tried, job.changed)
+        again = remedied(job.resolved, tried, job.changed)
+        if remedy is None or again is None:
+            break
+        try:
+            model = job.run(again.passes)
+            decibels = found.fidelity_of(model)
+            mending.curve.append(
+                CurvePoint(nodes=len(tried), kept=names, sqnr_db=decibels, is_rerun=True)
+            )
+            if decibels >= best_db + LEAST_GAIN_DB:
+                best_db = decibels
+                mending.repair = _repair(job.spec, remedy, decibels)
+            pair = ModelPair(found.pairing.pair.original, model)
+            current = investigate(
+                pair, found.board.samples, folder / f"round_{number}", Budget(budget.left / 2)
+            )
+        except EngineError:
+            break  # what was measured so far stands
+    return mending
+
+
+def _repair(spec: Spec, remedy: Remedy, decibels: float) -> Repair:
+    return Repair(
+        spec=spec.model_copy(update={"passes": remedy.passes}),
+        change=remedy.words,
+        sqnr_db=decibels,
+    )
+
+
+def _named(found: Investigation, segment: Segment) -> list[str]:
+    """Return the nodes of a segment that an option can name: those with weights, or its own."""
+    weights = found.pairing.before.initializers
+    with_weights = [
+        node.name
+        for node in segment.before
+        if any(name in weights and len(weights[name].dims) > 1 for name in node.input)
+    ]
+    return with_weights or [segment.name]
