@@ -1,4 +1,4 @@
-"""The figures of a candidate beside its original's: files, weights and latency."""
+"""The figures of a candidate beside its original's: files, weights, speed and memory."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,12 @@ from worker.engine.datasets.splitting import first
 from worker.engine.layers import layer_errors
 from worker.engine.measures import measure
 from worker.engine.original import Original
-from worker.engine.performance.latency import compare_latency
+from worker.engine.performance.comparison import Performance, Subjects, compare_performance
 from worker.engine.progress import Progress
 from worker.engine.report.contents import LayerError, ModelMeasures
 from worker.engine.report.timings import Latency
 
 LATENCY_FEEDS = 4
-SLOWER_RATIO = 1.05
-"""Below this, a difference in latency is not worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +22,17 @@ class Figures:
     before: ModelMeasures
     after: ModelMeasures
     layers: list[LayerError]
-    latency: Latency | None
+    performance: Performance | None
     warnings: list[str]
+
+    @property
+    def latency(self) -> Latency | None:
+        """Both models' times; None where they were not asked for."""
+        return None if self.performance is None else self.performance.latency
 
 
 def measure_candidate(original: Original, candidate: Candidate, progress: Progress) -> Figures:
-    """Measure both models' files, weights and latency."""
+    """Measure both models' files, weights, speed and memory."""
     options = original.request.spec.evaluation.latency
     written = candidate.written
     with progress.stage("measuring") as report_progress:
@@ -37,26 +40,29 @@ def measure_candidate(original: Original, candidate: Candidate, progress: Progre
         before = measure(original.loaded.model, original.loaded.files, feeds[0])
         after = measure(written.loaded.model, written.loaded.files, feeds[0])
         layers = layer_errors(written.prepared.model, written.loaded.model, written.tidied)
-        latency: Latency | None = None
-        warnings: list[str] = []
+        performance: Performance | None = None
         if options is not None:
-            latency, warnings = compare_latency(
-                written.pair, feeds, original.info.inputs, options, report_progress
+            subjects = Subjects(
+                before=original.loaded.path,
+                after=written.loaded.path,
+                pair=written.pair,
+                info=original.info,
+                op_counts_after=after.op_counts,
             )
-    return Figures(before, after, layers, latency, warnings + _regrets(before, after, latency))
+            performance = compare_performance(
+                subjects, feeds, options, progress.accounts.memory, report_progress
+            )
+    warnings = [] if performance is None else performance.warnings
+    return Figures(before, after, layers, performance, _size_regrets(before, after) + warnings)
 
 
-def _regrets(before: ModelMeasures, after: ModelMeasures, latency: Latency | None) -> list[str]:
-    """Return warnings about a result that is larger or slower than the original."""
-    regrets = []
-    if after.size_bytes >= before.size_bytes:
-        regrets.append(
+def _size_regrets(before: ModelMeasures, after: ModelMeasures) -> list[str]:
+    """Return a warning where the result is no smaller than the original."""
+    if after.size_bytes < before.size_bytes:
+        return []
+    return [
+        (
             f"the compressed model is not smaller: {after.size_bytes} bytes instead of"
             f" {before.size_bytes}"
         )
-    if latency is not None and latency.is_slower and latency.ratio > SLOWER_RATIO:
-        regrets.append(
-            f"the compressed model is slower: {latency.ratio:.2f} times the original's latency on"
-            " this processor"
-        )
-    return regrets
+    ]

@@ -73,6 +73,7 @@ def _report(
         latency=figures.latency,
         data=original.samples.evaluation.origin,
     )
+    performance = figures.performance
     spending = progress.accounts.total()
     warnings = original.samples.warnings + candidate.warnings + figures.warnings
     return Report(
@@ -82,6 +83,8 @@ def _report(
         fidelity=comparison.fidelity,
         accuracy=comparison.accuracy,
         latency=figures.latency,
+        loading=None if performance is None else performance.loading,
+        kernels=None if performance is None else performance.kernels,
         peak_memory_bytes=spending.peak_memory_bytes,
         layers=figures.layers,
         blame=blame,

@@ -9,6 +9,7 @@ COMPUTE_FLAGS = {
 }  # fmt: skip
 """The processor features that onnxruntime's kernels choose by."""
 VNNI_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8"}
+ARM_INTEGER_FLAGS = {"asimddp", "i8mm"}
 X86 = {"AMD64", "i386", "i686", "x86", "x86_64"}
 
 
@@ -24,6 +25,12 @@ def processor() -> tuple[str, list[str]]:
     flags = set((fields.get("flags") or fields.get("Features") or "").split())
     name = fields.get("model name") or platform.processor() or platform.machine()
     return name, sorted(flags & COMPUTE_FLAGS)
+
+
+def lacks_integer_products() -> bool:
+    """Whether no instruction multiplies and adds 8-bit integers faster than floats, for certain."""
+    flags = set(processor()[1])
+    return bool(flags) and flags.isdisjoint(VNNI_FLAGS | ARM_INTEGER_FLAGS)
 
 
 def adds_in_16_bits() -> bool:

@@ -17,3 +17,19 @@ def test_only_x86_without_vnni_adds_in_16_bits(monkeypatch, machine, flags, expe
     monkeypatch.setattr(processor, "processor", lambda: ("any", flags))
 
     assert processor.adds_in_16_bits() is expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["avx2"], True),
+        (["avx2", "avx_vnni"], False),
+        (["asimd"], True),
+        (["asimd", "asimddp"], False),
+        ([], False),  # a system that tells nothing
+    ],
+)
+def test_knows_which_instructions_multiply_integers(monkeypatch, flags, expected):
+    monkeypatch.setattr(processor, "processor", lambda: ("any", flags))
+
+    assert processor.lacks_integer_products() is expected

@@ -1,15 +1,18 @@
 """The parts of the Markdown report about time and memory."""
 
-from worker.engine.report.markdown_text import ABSENT, escaped, table
+from collections.abc import Iterator
+
+from worker.engine.report.markdown_text import ABSENT, code, escaped, table
 from worker.engine.report.report import Report
-from worker.engine.report.timings import Latency
+from worker.engine.report.timings import Latency, Loading
 
 MIB = 2**20
+OP_TYPES = 12
 
 
 def speed_sections(report: Report) -> list[str]:
     """Return what was measured of both models' speed; empty texts where nothing was."""
-    return [_latency(report)]
+    return [_latency(report), _kernels(report)]
 
 
 def _latency(report: Report) -> str:
@@ -25,6 +28,8 @@ def _latency(report: Report) -> str:
             ("Load, ms", latency.load_seconds_before, latency.load_seconds_after),
         )
     ]
+    if report.loading is not None:
+        rows += _loading_rows(report.loading)
     words = (
         f"{latency.ratio:.3f} times the original's{_interval(latency)}, the median of"
         f" {len(latency.after.samples_seconds)} pairs; {_counted(latency.threads, 'thread')}, batch"
@@ -33,6 +38,34 @@ def _latency(report: Report) -> str:
     noise = "".join(f"\n- Noisy machine: {escaped(reason)}" for reason in latency.noise)
     rendered = table(["", "Before", "After"], rows)
     return f"## Latency\n\n{words}\n" + (noise + "\n" if noise else "") + "\n" + rendered
+
+
+def _loading_rows(loading: Loading) -> Iterator[list[str]]:
+    sides = (loading.before, loading.after)
+    yield ["First run, ms", *(f"{side.run_seconds * 1000:.3f}" for side in sides)]
+    yield ["Peak memory, MiB", *(_mebibytes(side.peak_memory_bytes) for side in sides)]
+    yield ["Memory held, MiB", *(_mebibytes(side.memory_bytes) for side in sides)]
+
+
+def _kernels(report: Report) -> str:
+    kernels = report.kernels
+    if kernels is None:
+        return ""
+    rows = [
+        [
+            code(each.op_type),
+            f"{each.count_before} / {each.count_after}",
+            f"{each.seconds_before * 1000:.3f}",
+            f"{each.seconds_after * 1000:.3f}",
+        ]
+        for each in kernels.op_types[:OP_TYPES]
+    ]
+    seconds = (kernels.seconds_before, kernels.seconds_after)
+    rows.append(["all", "", *(f"{each * 1000:.3f}" for each in seconds)])
+    reasons = "".join(f"- Why it is not faster: {escaped(each)}\n" for each in kernels.reasons)
+    head = ["Kernel", "Nodes before / after", "Before, ms", "After, ms"]
+    words = f"Time of each kind of kernel in one profiled run, the median of {kernels.runs}."
+    return f"## Kernels\n\n{words}\n\n" + (reasons and reasons + "\n") + table(head, rows)
 
 
 def _interval(latency: Latency) -> str:
@@ -62,4 +95,8 @@ def spending_section(report: Report) -> str:
 
 
 def _spending_row(name: str, wall: float, cpu: float, peak: int | None) -> list[str]:
-    return [name, f"{wall:.2f}", f"{cpu:.2f}", ABSENT if peak is None else f"{peak / MIB:,.0f}"]
+    return [name, f"{wall:.2f}", f"{cpu:.2f}", _mebibytes(peak)]
+
+
+def _mebibytes(size: int | None) -> str:
+    return ABSENT if size is None else f"{size / MIB:,.1f}"

@@ -6,10 +6,11 @@ from worker.engine.passes.base import SkippedNode
 from worker.engine.report.base import ReportPart
 from worker.engine.report.blame import Blame
 from worker.engine.report.contents import LayerError, ModelMeasures, PassReport
+from worker.engine.report.kernels import KernelProfile
 from worker.engine.report.provenance import Manifest
 from worker.engine.report.quality import OutputFidelity, Score
 from worker.engine.report.spending import Spending
-from worker.engine.report.timings import Latency
+from worker.engine.report.timings import Latency, Loading
 from worker.engine.report.verdict import Verdict
 
 
@@ -23,6 +24,10 @@ class Report(ReportPart):
     fidelity: list[OutputFidelity]
     accuracy: list[Score]
     latency: Latency | None
+    loading: Loading | None = None
+    """Null where latency was not measured, on a GPU, and where a run takes over 5 seconds."""
+    kernels: KernelProfile | None = None
+    """Null where `loading` is, and where a model runs more kernels than can be recorded."""
     peak_memory_bytes: int
     """Peak resident memory of the process that did the work."""
     layers: list[LayerError]

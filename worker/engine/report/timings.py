@@ -56,3 +56,27 @@ class Latency(ReportPart):
 
     def _may_be(self, ratio: float) -> bool:
         return self.ratio_interval is None or self.ratio_interval.holds(ratio)
+
+
+class FirstLoad(ReportPart):
+    """What it takes to load one model and run it once, on a CPU.
+
+    The file is in the system's cache, so that no disk is timed. Memory is null where the system
+    does not tell (macOS).
+    """
+
+    load_seconds: float
+    run_seconds: float
+    """Of the first run, which also sets up what later runs use again."""
+    peak_memory_bytes: int | None
+    """Most that was resident for this model, of its load and its first run."""
+    memory_bytes: int | None
+    """What is still resident after the first run."""
+
+
+class Loading(ReportPart):
+    """Both models loaded from their files in turn; medians of so many loads of each."""
+
+    loads: int
+    before: FirstLoad
+    after: FirstLoad

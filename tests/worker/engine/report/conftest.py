@@ -5,11 +5,12 @@ import pytest
 from worker.engine.passes.base import SkippedNode
 from worker.engine.passes.float16 import Float16
 from worker.engine.report.contents import LayerError, ModelMeasures, PassReport
+from worker.engine.report.kernels import KernelProfile, KernelTime, OpTypeTime
 from worker.engine.report.provenance import Manifest
 from worker.engine.report.quality import OutputFidelity, Score
 from worker.engine.report.report import Report
 from worker.engine.report.spending import Spending, StageSpending
-from worker.engine.report.timings import Latency, LatencySamples, RatioInterval
+from worker.engine.report.timings import FirstLoad, Latency, LatencySamples, Loading, RatioInterval
 from worker.engine.report.verdict import GateResult, Verdict
 from worker.engine.spec import Spec
 
@@ -93,6 +94,32 @@ def report():
         skipped=[SkippedNode(node="loop", op_type="Loop", reason="has a body")],
         preparation=["Constant nodes made initializers: 2"],
         durations_seconds={"preparing": 0.1},
+        loading=Loading(
+            loads=3,
+            before=FirstLoad(
+                load_seconds=0.1, run_seconds=0.25, peak_memory_bytes=2**21, memory_bytes=2**20
+            ),
+            after=FirstLoad(
+                load_seconds=0.1, run_seconds=0.5, peak_memory_bytes=None, memory_bytes=None
+            ),
+        ),
+        kernels=KernelProfile(
+            runs=4,
+            seconds_before=0.25,
+            seconds_after=0.5,
+            op_types=[
+                OpTypeTime(
+                    op_type="Conv|1",
+                    count_before=2,
+                    count_after=3,
+                    seconds_before=0.125,
+                    seconds_after=0.25,
+                )
+            ],
+            slowest_before=[KernelTime(node="conv", op_type="Conv", seconds=0.125)],
+            slowest_after=[KernelTime(node="conv", op_type="Conv", seconds=0.25)],
+            reasons=["Conv takes longer"],
+        ),
         spending=Spending(
             stages=[
                 StageSpending(

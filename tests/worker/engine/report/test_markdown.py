@@ -28,8 +28,15 @@ INTERVAL = (
         INTERVAL,
         "- Noisy machine: other programs kept 1.5 of 2 processors busy",
         "| p50, ms | 1.500 | 1.500 |",
+        "| Load, ms | 100.000 | 100.000 |",
+        "| First run, ms | 250.000 | 500.000 |",
+        "| Peak memory, MiB | 2.0 | - |",
+        "| Memory held, MiB | 1.0 | - |",
+        "- Why it is not faster: Conv takes longer",
+        "| `Conv\\|1` | 2 / 3 | 125.000 | 250.000 |",
+        "| all |  | 250.000 | 500.000 |",
         "| preparing | 0.10 | 0.25 | - |",
-        "| whole job | 0.50 | 0.75 | 128 |",
+        "| whole job | 0.50 | 0.75 | 128.0 |",
         "1. float16: 1 nodes changed in 0.50 s; n",
         "| `conv\\|1` | Conv | `w` | 12.5 |",
         "| `loop` | Loop | has a body |",
@@ -46,7 +53,14 @@ def test_names_and_messages_cannot_add_markup(report):
 
 def test_parts_without_content_are_left_out(report):
     bare = report.model_copy(
-        update={"accuracy": [], "latency": None, "layers": [], "skipped": [], "fidelity": []}
+        update={
+            "accuracy": [],
+            "latency": None,
+            "kernels": None,
+            "layers": [],
+            "skipped": [],
+            "fidelity": [],
+        }
     )
 
     headings = [line for line in render_markdown(bare).splitlines() if line.startswith("## ")]

@@ -1,0 +1,90 @@
+import numpy as np
+import onnx
+import pytest
+
+from tests.onnx_models import linear
+from worker.engine.errors import ResourceError
+from worker.engine.inspection import count_operators, describe
+from worker.engine.memory import PeakMemory
+from worker.engine.performance import comparison
+from worker.engine.performance.comparison import Subjects, compare_performance
+from worker.engine.report.timings import FirstLoad, Loading
+from worker.engine.runtime import open_session
+from worker.engine.spec import LatencyOptions
+from worker.engine.timing import LoadedPair
+
+FEEDS = [{"x": np.zeros((1, 256), np.float32)}]
+
+
+def subjects(folder, width_before, width_after):
+    paths, models = [], []
+    for name, width in (("before", width_before), ("after", width_after)):
+        models.append(linear(np.ones((256, width))))
+        paths.append(folder / f"{name}.onnx")
+        onnx.save(models[-1], paths[-1])
+    pair = LoadedPair(*(open_session(path) for path in paths), 9.0, 9.0)
+    return Subjects(*paths, pair, describe(models[0], 1), count_operators(models[1]))
+
+
+def compare(both):
+    seen = []
+    options = LatencyOptions(runs=30)
+    performance = compare_performance(both, FEEDS, options, PeakMemory(), seen.append)
+    assert seen == sorted(seen)
+    return performance
+
+
+def test_a_slower_result_says_so_and_why(tmp_path):
+    performance = compare(subjects(tmp_path, 4, 16384))
+
+    assert performance.latency.is_slower
+    assert performance.warnings[0].startswith("the compressed model is slower: ")
+    assert performance.warnings[1].startswith("why it is slower: ")
+    assert performance.kernels.reasons
+
+
+def test_a_faster_result_needs_no_reason(tmp_path):
+    performance = compare(subjects(tmp_path, 16384, 4))
+
+    assert performance.latency.is_faster
+    assert (performance.kernels.reasons, performance.warnings) == ([], [])
+
+
+def test_loads_are_timed_in_turn_and_not_as_they_came(tmp_path):
+    performance = compare(subjects(tmp_path, 4, 4))
+
+    assert performance.latency.load_seconds_before == performance.loading.before.load_seconds
+    assert performance.latency.load_seconds_after < 9
+
+
+def test_too_little_memory_for_more_sessions_leaves_the_latency(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise ResourceError("loading the model needs more memory", code="out_of_memory")
+
+    monkeypatch.setattr(comparison, "compare_loading", refuse)
+
+    performance = compare(subjects(tmp_path, 4, 4))
+
+    assert performance.latency.ratio > 0
+    assert performance.loading is performance.kernels is None
+    assert "not all of speed and memory could be measured" in performance.warnings[0]
+
+
+def test_slow_models_are_not_loaded_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "LONGEST_RUN_SECONDS", 0.0)
+
+    assert compare(subjects(tmp_path, 4, 4)).loading is None
+
+
+@pytest.mark.parametrize(("after", "warned"), [(100, False), (109, False), (200, True)])
+def test_warns_of_more_memory(tmp_path, monkeypatch, after, warned):
+    sides = [
+        FirstLoad(load_seconds=1, run_seconds=1, peak_memory_bytes=peak * 2**20, memory_bytes=1)
+        for peak in (100, after)
+    ]
+    loading = Loading(loads=1, before=sides[0], after=sides[1])
+    monkeypatch.setattr(comparison, "compare_loading", lambda *_: loading)
+
+    warnings = compare(subjects(tmp_path, 16384, 4)).warnings
+
+    assert any("200 MiB at its peak" in warning for warning in warnings) == warned
