@@ -6,15 +6,12 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int8]
-Scales = npt.NDArray[np.float16] | FloatArray
+from worker.engine.weights.scales import FloatArray, nearest, searched_scales
 
-HALF_NORMAL_MINIMUM = 2.0**-14
-HALF_MAXIMUM = 65504.0
+IntArray = npt.NDArray[np.int8]
+
 LOST_SLICE = 0.05
 """Relative error of a slice of a weight from which on it says little."""
-NEGLIGIBLE_SCALE = 2.0**-126
 
 
 @dataclass(frozen=True)
@@ -49,12 +46,12 @@ class Grid:
 
     bits: int
     values: IntArray
-    scale: Scales
+    scale: FloatArray
     weight_shape: tuple[int, ...]
 
     def decode(self) -> FloatArray:
         """Return the weight that a runtime computes with."""
-        decoded = self.values.astype(np.float32) * self.scale.astype(np.float32)
+        decoded: FloatArray = self.values.astype(np.float32) * self.scale
         return decoded.reshape(self.weight_shape)
 
 
@@ -77,49 +74,38 @@ def per_channel_layouts(shape: tuple[int, ...]) -> list[Layout]:
 def block_layout(shape: tuple[int, ...], contraction_first: bool, block_size: int) -> Layout | None:
     """Return the layout with one scale for about `block_size` values along the contraction.
 
-    `contraction_first` is MatMul's `(K, N)`; otherwise a weight is `(M, K...)`, as Conv's. Blocks
-    divide K evenly, so that nothing is padded; None where no size from half to double does.
+    `contraction_first` is MatMul's `(K, N)` and ConvTranspose's `(K, M...)`; otherwise a weight is
+    `(M, K...)`, as Conv's. Blocks divide K evenly, so that nothing is padded; None where no size
+    from half to double does.
     """
-    if contraction_first and len(shape) == 2:
-        length, channels = shape
-    else:
-        channels, length = shape[0], prod(shape[1:])
+    rows, columns = shape[0], prod(shape[1:])
+    length, channels = (rows, columns) if contraction_first else (columns, rows)
     sizes = [n for n in range(block_size // 2, 2 * block_size + 1) if length % n == 0]
     if length < 2 * block_size:
         sizes.append(length)
     if not sizes:
         return None
     size = min(sizes, key=lambda n: (abs(n - block_size), n))
-    if contraction_first and len(shape) == 2:
+    if contraction_first:
         return Layout((length // size, size, channels), 1)
     return Layout((channels, length // size, size), 2)
 
 
 def scales_of(
     weight: FloatArray, layout: Layout, bits: int, importance: FloatArray | None = None
-) -> Scales:
-    """Return the scales that minimise the squared rounding error, searched below the maximum.
+) -> FloatArray:
+    """Return the scales that suit a weight best, in a type that a file holds in two bytes.
 
-    Error: sum(importance * (w - scale * clip(round(w / scale)))^2) for each scale's block.
-    `importance` has the stored shape, or broadcasts to it.
+    `importance` of the squared error of each value has the weight's shape; left out, all are equal.
     """
-    stored = weight.reshape(layout.shape)
-    largest = np.abs(stored).max(axis=layout.axis, keepdims=layout.axis is not None)
-    steps = 2 ** (bits - 1) - 1
-    best_scale = _representable(largest / steps)
-    best_error = _rounding_error(stored, best_scale, layout, bits, importance)
-    for factor in _shrink_factors(bits):
-        scale = _representable(largest * np.float32(factor / steps))
-        error = _rounding_error(stored, scale, layout, bits, importance)
-        better = error < best_error
-        best_error = np.where(better, error, best_error)
-        best_scale = np.where(better, scale, best_scale)
-    return best_scale.astype(np.float16) if _fits_half(best_scale) else best_scale
+    equal = np.ones(1, np.float32)
+    weighting = equal if importance is None else importance.reshape(layout.shape)
+    return searched_scales(weight.reshape(layout.shape), layout.axis, bits, weighting)
 
 
-def round_to_grid(weight: FloatArray, layout: Layout, bits: int, scale: Scales) -> Grid:
+def round_to_grid(weight: FloatArray, layout: Layout, bits: int, scale: FloatArray) -> Grid:
     """Return the nearest grid values of a weight."""
-    values = _nearest(weight.reshape(layout.shape), scale, bits)
+    values = nearest(weight.reshape(layout.shape), scale, bits)
     return Grid(bits, values.astype(np.int8), scale, weight.shape)
 
 
@@ -165,39 +151,3 @@ def _worst_slice_error(array: FloatArray, grid: Grid) -> float:
         ratios = np.divide(error, power, out=np.zeros_like(error), where=power > 0)
         worst = max(worst, float(ratios.max(initial=0.0)))
     return worst
-
-
-def _representable(scale: FloatArray) -> FloatArray:
-    """Return scales as a file holds them: never zero, rounded to float16 where the range allows."""
-    scale = np.where(scale > NEGLIGIBLE_SCALE, scale, np.float32(1)).astype(np.float32)
-    return scale.astype(np.float16).astype(np.float32) if _fits_half(scale) else scale
-
-
-def _fits_half(scale: FloatArray) -> bool:
-    """Return whether all scales are normal float16 numbers."""
-    return bool(scale.min() >= HALF_NORMAL_MINIMUM and scale.max() <= HALF_MAXIMUM)
-
-
-def _shrink_factors(bits: int) -> npt.NDArray[np.float64]:
-    """Return what to try of the largest value: only few bits gain from clipping it."""
-    return np.array([]) if bits >= 8 else np.linspace(1.15, 0.6, 23)
-
-
-def _nearest(stored: FloatArray, scale: npt.NDArray[np.floating], bits: int) -> FloatArray:
-    limit = 2 ** (bits - 1)
-    rounded: FloatArray = np.clip(np.rint(stored / scale.astype(np.float32)), -limit, limit - 1)
-    return rounded
-
-
-def _rounding_error(
-    stored: FloatArray,
-    scale: npt.NDArray[np.floating],
-    layout: Layout,
-    bits: int,
-    importance: FloatArray | None,
-) -> FloatArray:
-    error = np.square(stored - _nearest(stored, scale, bits) * scale.astype(np.float32))
-    if importance is not None:
-        error = error * importance
-    total: FloatArray = error.sum(axis=layout.axis, keepdims=layout.axis is not None)
-    return total

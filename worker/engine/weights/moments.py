@@ -1,7 +1,7 @@
 """Streams the second moments of the inputs that a layer multiplies with its weight.
 
-For MatMul and Gemm an input is a row; for Conv it is the patch under the kernel. Memory depends on
-the layers, never on the number of samples.
+For MatMul and Gemm an input is a row; for Conv it is the patch under the kernel, for ConvTranspose
+the channels of one position. Memory depends on the layers, never on the number of samples.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from worker.engine import runtime
 from worker.engine.errors import CalibrationError
 from worker.engine.samples import SampleSource
 from worker.engine.weights.finding import Weight
-from worker.engine.weights.grids import FloatArray
+from worker.engine.weights.scales import FloatArray
 
 ROWS_PER_SAMPLE = 512
 LARGEST_INPUT = 4096
@@ -47,20 +47,21 @@ class MultipliedLayer:
 
     @property
     def is_contracted_first(self) -> bool:
-        """Whether the weight is (inputs, channels), as MatMul's."""
+        """Whether the weight is (inputs, channels...), as MatMul's and ConvTranspose's."""
         transposed = _attribute(self.node, "transB", 0)
-        return self.node.op_type == "MatMul" or (self.node.op_type == "Gemm" and not transposed)
+        is_first = self.node.op_type in {"MatMul", "ConvTranspose"}
+        return is_first or (self.node.op_type == "Gemm" and not transposed)
 
     def as_matrices(self, weight: FloatArray) -> FloatArray:
         """Return the weight as (groups, channels, inputs)."""
         groups, inputs = self.moments.shape[:2]
-        matrix = weight.T if self.is_contracted_first else weight
+        matrix = weight.reshape(inputs, -1).T if self.is_contracted_first else weight
         return np.ascontiguousarray(matrix).reshape(groups, -1, inputs)
 
     def from_matrices(self, matrices: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """Return matrices in the weight's own shape again."""
         if self.is_contracted_first:
-            return np.ascontiguousarray(matrices[0].T)
+            return np.ascontiguousarray(matrices[0].T).reshape(self.weight_shape)
         return matrices.reshape(self.weight_shape)
 
     def add(self, activation: FloatArray) -> None:
@@ -146,6 +147,8 @@ def _input_count(node: onnx.NodeProto, weight_shape: tuple[int, ...]) -> int | N
         return prod(weight_shape[1:])
     if node.op_type == "MatMul" and len(weight_shape) == 2:
         return weight_shape[0]
+    if node.op_type == "ConvTranspose" and _attribute(node, "group", 1) == 1:
+        return weight_shape[0]
     if node.op_type == "Gemm":
         return weight_shape[1] if _attribute(node, "transB", 0) else weight_shape[0]
     return None
@@ -156,7 +159,9 @@ def _patches(
 ) -> FloatArray:
     """Return up to `ROWS_PER_SAMPLE` evenly spaced inputs: (rows, groups * inputs)."""
     if node.op_type != "Conv":
-        if _attribute(node, "transA", 0):
+        if node.op_type == "ConvTranspose":
+            activation = np.moveaxis(activation, 1, -1)
+        elif _attribute(node, "transA", 0):
             activation = activation.T
         rows = activation.reshape(-1, activation.shape[-1])
         return rows[_evenly_spaced(len(rows))]

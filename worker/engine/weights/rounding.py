@@ -8,11 +8,9 @@ import numpy as np
 from worker.engine.weights.compensation import compensated_rounding, output_error
 from worker.engine.weights.finding import Weight
 from worker.engine.weights.grids import (
-    FloatArray,
     Grid,
     IntArray,
     Layout,
-    Scales,
     block_layout,
     per_channel_grid,
     relative_error,
@@ -20,6 +18,10 @@ from worker.engine.weights.grids import (
     scales_of,
 )
 from worker.engine.weights.moments import MultipliedLayer
+from worker.engine.weights.scales import SCALE_BITS, FloatArray, type_of
+
+LEAST_IMPORTANCE = 1e-3
+"""Of a value, against the mean: even one whose input is always zero counts a little."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,9 @@ class Rounding:
         layout = self.packed or block_layout(self.array.shape, contraction_first, block_size)
         if layout is None:
             return None
-        scale = scales_of(self.array, layout, bits)
         if self.layer is None or not self.layer.moments.any():
-            return round_to_grid(self.array, layout, bits, scale)
-        return _compensated(self.array, layout, bits, scale, self.layer)
+            return round_to_grid(self.array, layout, bits, scales_of(self.array, layout, bits))
+        return _compensated(self.array, layout, bits, self.layer)
 
     def error(self, grid: Grid) -> float:
         """Return the relative output error where the inputs are known, else the weight's."""
@@ -75,21 +76,32 @@ class Rounding:
 
 def stored_bits(grid: Grid) -> int:
     """Return the stored bits of a grid and its scales."""
-    return grid.bits * grid.values.size + 8 * grid.scale.nbytes
+    return grid.bits * grid.values.size + SCALE_BITS * grid.scale.size
 
 
-def _compensated(
-    array: FloatArray, layout: Layout, bits: int, scale: Scales, layer: MultipliedLayer
-) -> Grid:
-    full_scale = np.broadcast_to(scale.astype(np.float32), layout.shape).reshape(array.shape)
-    values = [
-        compensated_rounding(matrix, scales, moments, bits)
-        for matrix, scales, moments in zip(
-            layer.as_matrices(array),
-            layer.as_matrices(np.ascontiguousarray(full_scale)),
-            layer.moments,
-            strict=True,
-        )
+def _compensated(array: FloatArray, layout: Layout, bits: int, layer: MultipliedLayer) -> Grid:
+    """Return a grid whose error the inputs see least, its scales the best for their powers."""
+    powers = np.diagonal(layer.moments, axis1=1, axis2=2)
+    importance = (powers / powers.mean() + LEAST_IMPORTANCE).astype(np.float32)
+    matrices = layer.as_matrices(array)
+    weighting = np.broadcast_to(importance[:, None, :], matrices.shape)
+    weighting = cast("FloatArray", layer.from_matrices(weighting))
+    scale = scales_of(array, layout, bits, weighting)
+    full_scale = np.broadcast_to(scale, layout.shape).reshape(array.shape)
+    block = layout.shape[layout.axis] if isinstance(layout.axis, int) else 1
+    scales = layer.as_matrices(full_scale)[:, :, ::block]
+    found = [
+        compensated_rounding(*each, bits, type_of(scale))
+        for each in zip(matrices, scales, layer.moments, strict=True)
     ]
-    integers = cast("IntArray", layer.from_matrices(np.stack(values)))
-    return Grid(bits, integers.reshape(layout.shape), scale, array.shape)
+    integers = cast("IntArray", layer.from_matrices(np.stack([values for values, _ in found])))
+    full = np.repeat(np.stack([scale for _, scale in found]), block, axis=2)
+    improved = cast("FloatArray", layer.from_matrices(full)).reshape(layout.shape)
+    return Grid(
+        bits, integers.reshape(layout.shape), _one_of_each_block(improved, layout), array.shape
+    )
+
+
+def _one_of_each_block(full: FloatArray, layout: Layout) -> FloatArray:
+    """Return the scales of blocks from those of all their values."""
+    return full[tuple(slice(None, 1) if n == 1 else slice(None) for n in layout.scale_shape)]

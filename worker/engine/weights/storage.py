@@ -14,6 +14,7 @@ from worker.engine.half_precision import as_half
 from worker.engine.names import NameGiver
 from worker.engine.weights.finding import Weight
 from worker.engine.weights.grids import Grid
+from worker.engine.weights.scales import scale_tensor
 
 INTEGER_TYPES = {8: TensorProto.INT8, 4: TensorProto.INT4, 2: TensorProto.INT2}
 NATIVE_OPSET = 21
@@ -41,10 +42,10 @@ class WeightStorage:
         flat = Grid(grid.bits, grid.values.reshape(blocks * size, channels), grid.scale, ())
         integers = self._names.name(f"{name}.quantized")
         scale = self._names.name(f"{name}.scale")
-        scales = np.asarray(grid.scale).reshape(blocks, channels)
-        tensors = [pack(integers, flat), numpy_helper.from_array(scales, scale)]
+        scales = scale_tensor(np.asarray(grid.scale).reshape(blocks, channels), scale)
+        tensors = [pack(integers, flat), scales]
         nodes = []
-        if scales.dtype == np.float16:
+        if scales.data_type != TensorProto.FLOAT:
             floats = self._names.name(f"{name}.scale_float")
             nodes.append(self._cast(scale, floats, TensorProto.FLOAT))
             scale = floats
@@ -59,11 +60,11 @@ class WeightStorage:
         name = weight.name
         integers = self._names.name(f"{name}.quantized")
         scale = self._names.name(f"{name}.scale")
-        tensors = [pack(integers, grid), numpy_helper.from_array(np.asarray(grid.scale), scale)]
+        tensors = [pack(integers, grid), scale_tensor(np.asarray(grid.scale), scale)]
         floats = [self._names.name(f"{name}.float"), self._names.name(f"{name}.scale_float")]
         element_type = weight.tensor.data_type
         nodes = [self._cast(integers, floats[0], element_type)]
-        if grid.scale.dtype == np.float16 or element_type != TensorProto.FLOAT:
+        if tensors[1].data_type != element_type:
             nodes.append(self._cast(scale, floats[1], element_type))
             scale = floats[1]
         is_reshaped = grid.values.shape != grid.weight_shape

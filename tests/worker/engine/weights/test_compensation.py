@@ -11,35 +11,79 @@ def correlated_inputs(rows, inputs):
     )
 
 
-def test_with_uncorrelated_inputs_it_rounds_to_nearest():
-    weight = RANDOM.normal(size=(6, 40)).astype(np.float32)
-    scale = np.full(weight.shape, 0.3, np.float32)
+def nearest(weight, scale):
+    return np.clip(np.rint(weight / scale), -8, 7)
 
-    values = compensated_rounding(weight, scale, np.eye(40), bits=4)
 
-    assert np.array_equal(values, np.clip(np.rint(weight / scale), -8, 7))
+def one_scale(weight, scale=0.3):
+    return np.full((len(weight), 1), scale, np.float32)
 
 
 def test_with_correlated_inputs_the_output_error_is_several_times_smaller():
     weight = RANDOM.normal(size=(16, 200)).astype(np.float32)
-    scale = np.full(weight.shape, 0.3, np.float32)
     inputs = correlated_inputs(500, 200)
     moment = inputs.T @ inputs
-    nearest = np.clip(np.rint(weight / scale), -8, 7)
 
-    values = compensated_rounding(weight, scale, moment, bits=4)
+    values, scale = compensated_rounding(weight, one_scale(weight), moment, 4, "float16")
 
     compensated = output_error(weight - scale * values, weight, moment)
-    assert compensated < 0.25 * output_error(weight - scale * nearest, weight, moment)
+    plain = output_error(weight - 0.3 * nearest(weight, 0.3), weight, moment)
+    assert compensated < 0.2 * plain
+
+
+def test_no_value_could_be_moved_alone_to_a_smaller_error():
+    weight = RANDOM.normal(size=(3, 30)).astype(np.float32)
+    inputs = correlated_inputs(200, 30)
+    moment = inputs.T @ inputs / 200
+
+    values, scale = compensated_rounding(weight, one_scale(weight), moment, 4, "float16")
+
+    # The inputs count a little more than they were seen to: 1 % of their mean power is added.
+    damped = moment + 0.01 * np.diagonal(moment).mean() * np.eye(30)
+    found = output_error(weight - scale * values, weight, damped)
+    moved = [
+        output_error(weight - scale * np.clip(values + step, -8, 7), weight, damped)
+        for step in single_steps(values.shape)
+    ]
+    assert found <= min(moved) * 1.02
+
+
+def single_steps(shape):
+    """Return arrays of zeros but for one 1 or -1, at each place in turn."""
+    size = int(np.prod(shape))
+    ones = np.eye(size, dtype=np.int64).reshape(size, *shape)
+    return [*ones, *-ones]
+
+
+def test_scales_move_to_where_the_weights_are():
+    """All weights are multiples of 0.25, and the scale to begin with is 5 % too large."""
+    weight = RANDOM.integers(-7, 8, size=(4, 32)).astype(np.float32) * np.float32(0.25)
+
+    values, scale = compensated_rounding(
+        weight, one_scale(weight, 0.2625), np.eye(32), 4, "float16"
+    )
+
+    assert np.allclose(scale, 0.25, rtol=0.001)
+    assert np.allclose(scale * values, weight, rtol=0.001)
+
+
+def test_each_block_has_a_scale_of_its_own():
+    weight = np.concatenate([np.full((1, 8), 0.5), np.full((1, 8), 8.0)], axis=1).astype(np.float32)
+    scale = np.array([[0.1, 2.0]], np.float32)
+
+    values, scale = compensated_rounding(weight, scale, np.eye(16), 4, "float16")
+
+    assert np.allclose(values * np.repeat(scale, 8, axis=1), weight, rtol=0.01)
 
 
 def test_inputs_that_are_always_zero_do_no_harm():
     weight = np.ones((2, 3), np.float32)
     moment = np.diag([1.0, 0.0, 1.0])
 
-    values = compensated_rounding(weight, np.full((2, 3), 0.5, np.float32), moment, bits=4)
+    values, scale = compensated_rounding(weight, one_scale(weight, 0.5), moment, 4, "float16")
 
     assert values.tolist() == [[2, 2, 2], [2, 2, 2]]
+    assert scale.tolist() == [[0.5], [0.5]]
 
 
 def test_output_error_is_the_power_of_the_output_difference_over_the_output():

@@ -6,7 +6,6 @@ from worker.engine.weights.grids import (
     block_layout,
     per_channel_grid,
     per_channel_layouts,
-    relative_error,
     round_to_grid,
     scales_of,
 )
@@ -14,7 +13,7 @@ from worker.engine.weights.grids import (
 
 def test_a_grid_decodes_to_the_nearest_multiples_of_its_scale():
     weight = np.array([[0.9, -0.26, 0.0, 1.27]], np.float32)
-    scale = np.array([[0.5]], np.float16)
+    scale = np.array([[0.5]], np.float32)
 
     grid = round_to_grid(weight, Layout((1, 4), 1), 8, scale)
 
@@ -25,31 +24,9 @@ def test_a_grid_decodes_to_the_nearest_multiples_of_its_scale():
 def test_four_bit_values_stay_within_their_range():
     weight = np.array([[10.0, -10.0]], np.float32)
 
-    grid = round_to_grid(weight, Layout((1, 2), 1), 4, np.array([[1.0]], np.float16))
+    grid = round_to_grid(weight, Layout((1, 2), 1), 4, np.array([[1.0]], np.float32))
 
     assert grid.values.tolist() == [[7, -8]]
-
-
-def test_scale_search_clips_an_outlier_that_costs_more_than_it_is_worth():
-    weight = np.linspace(-1, 1, 64, dtype=np.float32)[None]
-    weight[0, 0] = 1.6
-    layout = Layout((1, 64), 1)
-    largest = np.array([[1.6 / 7]], np.float32)
-
-    searched = round_to_grid(weight, layout, 4, scales_of(weight, layout, 4))
-
-    assert searched.scale.item() < largest.item()
-    assert relative_error(weight, searched) < relative_error(
-        weight, round_to_grid(weight, layout, 4, largest)
-    )
-
-
-def test_scales_are_half_precision_unless_that_loses_their_range():
-    weight = np.array([[1.0, -1.0], [0.5, 0.25]], np.float32)
-    layout = Layout((2, 2), 1)
-
-    assert scales_of(weight, layout, 8).dtype == np.float16
-    assert scales_of(weight * 1e-6, layout, 8).dtype == np.float32
 
 
 def test_a_channel_of_zeros_has_a_scale_that_keeps_it_zero():
@@ -66,6 +43,7 @@ def test_a_channel_of_zeros_has_a_scale_that_keeps_it_zero():
     ("shape", "contraction_first", "stored"),
     [
         ((384, 1536), True, (12, 32, 1536)),
+        ((64, 24, 2, 2), True, (2, 32, 96)),
         ((64, 3, 3, 3), False, (64, 1, 27)),
         ((128, 24, 3, 3), False, (128, 6, 36)),
         ((10, 127), False, None),

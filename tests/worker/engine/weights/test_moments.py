@@ -70,6 +70,26 @@ def test_a_conv_has_the_moments_of_its_patches(attributes):
     assert np.array_equal(layer.from_matrices(matrices), kernel)
 
 
+def test_a_transposed_conv_has_the_moments_of_each_position():
+    """With a kernel as wide as the stride nothing overlaps, so the output's power is exact."""
+    random = np.random.default_rng(6)
+    kernel = random.normal(size=(4, 3, 2, 2)).astype(np.float32)
+    model = model_of(
+        [helper.make_node("ConvTranspose", ["x", "kernel"], ["y"], name="up", strides=[2, 2])],
+        inputs=[float_value("x", ["batch", 4, 5, 3])],
+        outputs=[float_value("y", ["batch", 3, 10, 6])],
+        weights={"kernel": kernel},
+    )
+    image = random.normal(size=(1, 4, 5, 3)).astype(np.float32)
+
+    layer = collected(model, [image])["kernel"]
+
+    matrices = layer.as_matrices(kernel)
+    power = np.square(run(open_session(model), {"x": image})[0]).sum()
+    assert np.isclose(np.einsum("gci,gij,gcj->", matrices, layer.moments, matrices), power)
+    assert np.array_equal(layer.from_matrices(matrices), kernel)
+
+
 def test_a_weight_with_two_readers_is_left_out():
     model = model_of(
         [
