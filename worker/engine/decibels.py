@@ -2,6 +2,8 @@
 
 from math import log10
 
+EQUAL_DB = 200.0
+"""Stands for infinity where a number is needed: equal answers."""
 FLOOR_DB = -200.0
 """Stands for minus infinity: an error where the original answers nothing but zeros."""
 

@@ -1,51 +1,49 @@
-"""Gates: what was measured held against its limit, and the verdict in one sentence."""
+"""Gates: what was measured held against its limit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from worker.engine.report.contents import ModelMeasures
+from worker.engine.decibels import EQUAL_DB
+from worker.engine.measurements import Measurements
+from worker.engine.report.paths import read_figures, unit_of
 from worker.engine.report.quality import OutputFidelity, Score
 from worker.engine.report.timings import Latency
 from worker.engine.report.verdict import GateResult, Verdict
 from worker.engine.samples import DataOrigin
-from worker.engine.spec import Gates
+from worker.engine.spec import FigureLimit, Gates
+from worker.engine.summary import summarize
 
-EQUAL_DB = 200.0
-"""Stands for the infinite SQNR of equal answers."""
+Bound = Literal["at_most", "at_least"]
+Source = DataOrigin | Literal["file"]
+FROM_FILES = {"before", "after", "layers", "passes"}
+"""The parts of a report whose figures no sample decides."""
 
 
 @dataclass(frozen=True)
-class Measurements:
-    """What gates are held against; `data` is where the evaluation samples come from."""
+class NamedGate:
+    """A gate with a name of its own, and the figure that it limits."""
 
-    before: ModelMeasures
-    after: ModelMeasures
-    fidelity: Sequence[OutputFidelity]
-    accuracy: Sequence[Score]
-    latency: Latency | None
-    data: DataOrigin
+    name: str
+    bound: Bound
+    unit: str
+    figure: Callable[[Measurements], float | None]
+    from_file: bool = False
 
-    @property
-    def size_ratio(self) -> float:
-        """Compressed over original file size."""
-        return self.after.size_bytes / self.before.size_bytes
 
-    @property
-    def latency_ratio(self) -> float | None:
-        """Compressed over original latency."""
-        return None if self.latency is None else self.latency.ratio
-
-    @property
-    def accuracy_drop(self) -> float | None:
-        """The largest loss of a score that is a share or a correlation."""
-        drops = [drop for score in self.accuracy if (drop := score.drop) is not None]
-        return max(drops, default=None)
-
-    def worst(self, figure: Callable[[OutputFidelity], float | None]) -> float | None:
-        """Return the least value of a fidelity figure over the outputs that have it."""
-        values = [value for output in self.fidelity if (value := figure(output)) is not None]
-        return min(values, default=None)
+NAMED_GATES = (
+    NamedGate("max_size_ratio", "at_most", "times", lambda m: m.size_ratio, from_file=True),
+    NamedGate("min_sqnr_db", "at_least", "dB", lambda m: m.worst(sqnr_of)),
+    NamedGate("min_cosine", "at_least", "", lambda m: m.worst(lambda output: output.cosine)),
+    NamedGate(
+        "min_argmax_agreement",
+        "at_least",
+        "share",
+        lambda m: m.worst(lambda output: output.argmax_agreement),
+    ),
+    NamedGate("max_accuracy_drop", "at_most", "share", lambda m: m.accuracy_drop),
+    NamedGate("max_latency_ratio", "at_most", "times", lambda m: m.latency_ratio),
+)
 
 
 def sqnr_of(output: OutputFidelity) -> float | None:
@@ -61,109 +59,102 @@ def sqnr_of(output: OutputFidelity) -> float | None:
 
 def judge(gates: Gates, measured: Measurements, warnings: list[str]) -> Verdict:
     """Return the verdict: each gate that is set, and one sentence for people."""
-    data = measured.data
-    checks = [
-        _at_most("max_size_ratio", gates.max_size_ratio, measured.size_ratio, "file"),
-        _at_least("min_sqnr_db", gates.min_sqnr_db, measured.worst(sqnr_of), data),
-        _at_least("min_cosine", gates.min_cosine, measured.worst(lambda o: o.cosine), data),
-        _at_least(
-            "min_argmax_agreement",
-            gates.min_argmax_agreement,
-            measured.worst(lambda output: output.argmax_agreement),
-            data,
-        ),
-        _at_most("max_accuracy_drop", gates.max_accuracy_drop, measured.accuracy_drop, data),
-        _at_most("max_latency_ratio", gates.max_latency_ratio, measured.latency_ratio, data),
-    ]
-    results = [_with_doubt(result, measured) for result in checks if result is not None]
+    results = [*_named_results(gates, measured)]
+    results += [result for limit in gates.limits for result in _limit_results(limit, measured)]
     return Verdict(
         passed=all(result.passed for result in results),
-        summary=_summary(results, measured),
+        summary=summarize(results, measured, measured.worst(sqnr_of)),
         gates=results,
         warnings=warnings,
     )
 
 
-def _at_most(
-    gate: str, limit: float | None, value: float | None, data: DataOrigin | Literal["file"]
-) -> GateResult | None:
-    if limit is None:
-        return None
-    return _result(gate, limit, value, data, value is not None and value <= limit)
+def _named_results(gates: Gates, measured: Measurements) -> Iterator[GateResult]:
+    for gate in NAMED_GATES:
+        limit: float | None = getattr(gates, gate.name)
+        if limit is None:
+            continue
+        needs = "needs labels" if gate.name == "max_accuracy_drop" else "was not measured"
+        result = GateResult(
+            gate=gate.name,
+            limit=limit,
+            measured=gate.figure(measured),
+            unit=gate.unit,
+            bound=gate.bound,
+            passed=False,
+            data="file" if gate.from_file else measured.data,
+            detail=f"{gate.name} {needs} on this model",
+        )
+        yield _doubted(_held(result), measured)
 
 
-def _at_least(
-    gate: str, limit: float | None, value: float | None, data: DataOrigin
-) -> GateResult | None:
-    if limit is None:
-        return None
-    return _result(gate, limit, value, data, value is not None and value >= limit)
+def _limit_results(limit: FigureLimit, measured: Measurements) -> Iterator[GateResult]:
+    figures = read_figures(measured.parts, limit.figure)
+    source: Source = measured.data
+    if limit.figure.split(".", 1)[0] in FROM_FILES:
+        source = "file"
+    bounds: tuple[tuple[Bound, float | None, Callable[[list[float]], float]], ...] = (
+        ("at_least", limit.at_least, min),
+        ("at_most", limit.at_most, max),
+    )
+    for bound, value, worst in bounds:
+        if value is None:
+            continue
+        result = GateResult(
+            gate=limit.figure,
+            limit=value,
+            measured=worst(figures) if figures else None,
+            unit=unit_of(measured.parts, limit.figure),
+            bound=bound,
+            passed=False,
+            data=source,
+            detail=f"{limit.figure} was not measured on this model: the report has no such entry",
+        )
+        yield _held(result)
 
 
-def _result(
-    gate: str,
-    limit: float,
-    value: float | None,
-    data: DataOrigin | Literal["file"],
-    passed: bool,
-) -> GateResult:
+def _held(result: GateResult) -> GateResult:
+    """Return a result that says whether the limit holds; unmeasured, it is missed."""
+    value, limit = result.measured, result.limit
     if value is None:
-        reason = "needs labels" if gate == "max_accuracy_drop" else "was not measured on this model"
-        detail = f"{gate} {reason}"
-    else:
-        detail = f"{value:.4g} is {'within' if passed else 'outside'} the limit of {limit:g}"
-    return GateResult(
-        gate=gate, limit=limit, measured=value, passed=passed, data=data, detail=detail
-    )
-
-
-def _with_doubt(result: GateResult, measured: Measurements) -> GateResult:
-    """Return a gate's result that says where its limit lies within what chance makes of runs."""
-    interval = measured.latency and measured.latency.ratio_interval
-    if result.gate != "max_latency_ratio" or not interval or not interval.holds(result.limit):
         return result
-    doubt = (
-        f"; the measurement leaves it open: the {interval.confidence:.0%} confidence interval is"
-        f" {interval.low:.4g} to {interval.high:.4g}"
+    passed = value <= limit if result.bound == "at_most" else value >= limit
+    unit = result.unit if result.unit in {"dB", "s", "bytes"} else ""
+    detail = f"{_with_unit(value, unit)} is {'within' if passed else 'outside'} the limit of"
+    return result.model_copy(
+        update={"passed": passed, "detail": f"{detail} {_with_unit(limit, unit)}"}
     )
+
+
+def _doubted(result: GateResult, measured: Measurements) -> GateResult:
+    """Return a result that says where its limit lies within the interval of its figure."""
+    doubt = ""
+    if result.gate == "max_latency_ratio":
+        doubt = _latency_doubt(result.limit, measured.latency)
+    elif result.gate == "max_accuracy_drop":
+        doubt = _accuracy_doubt(result.limit, measured.worst_score)
     return result.model_copy(update={"detail": result.detail + doubt})
 
 
-def _summary(results: Sequence[GateResult], measured: Measurements) -> str:
-    missed = [result.gate for result in results if not result.passed]
-    if not results:
-        opening = "No gates were set"
-    elif missed:
-        opening = f"Missed {len(missed)} of {len(results)} gates ({', '.join(missed)})"
-    else:
-        opening = "The only gate holds" if len(results) == 1 else f"All {len(results)} gates hold"
-    return f"{opening}: {', '.join(_findings(measured))}."
+def _latency_doubt(limit: float, latency: Latency | None) -> str:
+    interval = None if latency is None else latency.ratio_interval
+    if interval is None or not interval.holds(limit):
+        return ""
+    return (
+        f"; the measurement leaves it open: the {interval.confidence:.0%} confidence interval is"
+        f" {interval.low:.4g} to {interval.high:.4g}"
+    )
 
 
-def _findings(measured: Measurements) -> list[str]:
-    findings = [_compared(1 / measured.size_ratio, "smaller", "larger")]
-    if measured.latency is not None:
-        findings.append(_speed(measured.latency))
-    sqnr = measured.worst(sqnr_of)
-    if sqnr is not None:
-        answers = "equal answers" if sqnr == EQUAL_DB else f"{sqnr:.1f} dB SQNR"
-        synthetic = " on synthetic data" if measured.data == "synthetic" else ""
-        findings.append(answers + synthetic)
-    findings += [
-        f"{score.metric} {score.before:.4g} to {score.after:.4g}" for score in measured.accuracy
-    ]
-    return findings
+def _accuracy_doubt(limit: float, score: Score | None) -> str:
+    interval = None if score is None else score.drop_interval
+    if score is None or interval is None or not interval.holds(limit):
+        return ""
+    return (
+        f"; the samples leave it open: the drop of {score.name or score.metric} has the 95%"
+        f" confidence interval {interval.low:.4g} to {interval.high:.4g}"
+    )
 
 
-def _speed(latency: Latency) -> str:
-    """Return a speed in words, and no difference where chance may have made it."""
-    is_different = latency.is_slower or latency.is_faster
-    if not is_different or round(latency.ratio, 2) == 1:
-        return "no measurable difference in speed"
-    return _compared(1 / latency.ratio, "faster", "slower")
-
-
-def _compared(factor: float, better: str, worse: str) -> str:
-    """Return a factor in words; more than 1 is better."""
-    word, factor = (better, factor) if factor >= 1 else (worse, 1 / factor)
-    return f"{factor:.2f} times {word}"
+def _with_unit(value: float, unit: str) -> str:
+    return f"{value:.4g} {unit}".rstrip()

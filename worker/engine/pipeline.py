@@ -7,8 +7,9 @@ from worker.engine.blame.blaming import find_blame
 from worker.engine.candidate import Candidate, Folders, make_candidate
 from worker.engine.errors import EngineError
 from worker.engine.figures import Figures, measure_candidate
-from worker.engine.gates import Measurements, judge
+from worker.engine.gates import judge
 from worker.engine.manifest import make_manifest
+from worker.engine.measurements import Measurements
 from worker.engine.original import Original, open_original
 from worker.engine.pass_runner import private_folder
 from worker.engine.progress import Progress
@@ -65,6 +66,8 @@ def _report(
     progress: Progress,
 ) -> Report:
     written, comparison = candidate.written, candidate.comparison
+    performance = figures.performance
+    spending = progress.accounts.total()
     measured = Measurements(
         before=figures.before,
         after=figures.after,
@@ -72,9 +75,16 @@ def _report(
         accuracy=comparison.accuracy,
         latency=figures.latency,
         data=original.samples.evaluation.origin,
+        others={
+            "peak_memory_bytes": spending.peak_memory_bytes,
+            "loading": performance and performance.loading,
+            "kernels": performance and performance.kernels,
+            "layers": figures.layers,
+            "passes": written.outcome.reports,
+            "durations_seconds": progress.accounts.durations_seconds,
+            "spending": spending,
+        },
     )
-    performance = figures.performance
-    spending = progress.accounts.total()
     warnings = original.samples.warnings + candidate.warnings + figures.warnings
     return Report(
         verdict=judge(original.request.spec.gates, measured, warnings),

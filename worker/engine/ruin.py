@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import onnx
 
+from worker.engine.decibels import EQUAL_DB
 from worker.engine.errors import VerificationError
-from worker.engine.gates import EQUAL_DB
 from worker.engine.report.quality import OutputFidelity
 
 NEGLIGIBLE_ERROR = 1e-6

@@ -1,10 +1,11 @@
 """The compression spec, version 1: what to do, how to judge it, and what must hold."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worker.engine.passes import AnyPass
+from worker.engine.report.paths import check_path
 from worker.engine.runtime import ExecutionProvider
 from worker.engine.scoring.declared import AskedMetric
 
@@ -61,6 +62,25 @@ class Evaluation(SpecPart):
     it all the same (for a model that will be fine-tuned afterwards)."""
 
 
+class FigureLimit(SpecPart):
+    """A limit on any number of the report."""
+
+    figure: Annotated[str, Field(min_length=1, max_length=500)]
+    """Its place in the report, with names in brackets: `fidelity[boxes].sqnr_db`,
+    `accuracy[f1].after`, `latency.after.p99_seconds`, `after.zstd_bytes`; `[*]` stands for all."""
+    at_least: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """In the figure's own unit."""
+    at_most: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """In the figure's own unit."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_path(self.figure)
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("give at_least, at_most or both")
+        return self
+
+
 class Gates(SpecPart):
     """Limits the result must keep; a missed gate is a verdict, and the artifact stays available."""
 
@@ -74,10 +94,14 @@ class Gates(SpecPart):
     """Share of argmax decisions that stay the same."""
     max_accuracy_drop: float | None = None
     """Original minus compressed score, and for error rates what they rise by; needs labels. Squared
-    and absolute errors, which are in units of their own, do not count."""
+    and absolute errors, which are in units of their own, do not count. The gate holds the scores
+    themselves against the limit, and says where the limit lies within the interval of the drop."""
     max_latency_ratio: Annotated[float, Field(gt=0)] | None = None
     """Compressed over original latency, the median of pairs of runs. The gate holds that median
     against the limit, and says where the limit lies within its 95 % confidence interval."""
+    limits: Annotated[tuple[FigureLimit, ...], Field(max_length=100)] = ()
+    """Limits on any other numbers of the report; a number that was not measured misses its limit.
+    """
 
 
 class Spec(SpecPart):

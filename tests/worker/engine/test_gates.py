@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
-from worker.engine.gates import EQUAL_DB, Measurements, judge
+from worker.engine.decibels import EQUAL_DB
+from worker.engine.gates import judge
+from worker.engine.measurements import Measurements
 from worker.engine.report.contents import ModelMeasures
-from worker.engine.report.quality import OutputFidelity, Score
+from worker.engine.report.quality import Interval, OutputFidelity, Score
 from worker.engine.report.timings import Latency, LatencySamples, RatioInterval
 from worker.engine.spec import Gates
 
@@ -106,6 +110,78 @@ def test_what_an_error_rate_rises_by_is_a_drop():
     [gate] = judge(Gates(max_accuracy_drop=0.1), measured(accuracy=[rate]), []).gates
 
     assert (gate.measured, gate.passed) == (0.125, False)
+
+
+def drop(low, high, before=0.5, after=0.375):
+    return score(before, after).model_copy(
+        update={"difference_interval": Interval(low=-high, high=-low)}
+    )
+
+
+def test_says_when_the_drop_s_interval_holds_the_limit():
+    doubtful, clear = drop(-0.05, 0.3), drop(0.1, 0.15)
+
+    [open_gate] = judge(Gates(max_accuracy_drop=0.01), measured(accuracy=[doubtful]), []).gates
+    [missed] = judge(Gates(max_accuracy_drop=0.01), measured(accuracy=[clear]), []).gates
+
+    # the scores themselves decide; the interval says how sure that is
+    assert (open_gate.passed, missed.passed) == (False, False)
+    assert open_gate.detail == (
+        "0.125 is outside the limit of 0.01; the samples leave it open: the drop of top1 has the"
+        " 95% confidence interval -0.05 to 0.3"
+    )
+    assert missed.detail == "0.125 is outside the limit of 0.01"
+
+
+FIGURES = [output("boxes", sqnr_db=30.0), output("scores", sqnr_db=None)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "unit", "passed"),
+    [
+        ({"figure": "fidelity[boxes].sqnr_db", "at_least": 20}, 30, "dB", True),
+        ({"figure": "fidelity[scores].sqnr_db", "at_least": 20}, EQUAL_DB, "dB", True),
+        ({"figure": "fidelity[*].sqnr_db", "at_least": 40}, 30, "dB", False),
+        ({"figure": "latency.after.p99_seconds", "at_most": 0.05}, 1, "s", False),
+        ({"figure": "after.size_bytes", "at_most": 100}, 100, "bytes", True),
+        ({"figure": "accuracy[top1].after", "at_least": 0.7}, 0.75, "share", True),
+        ({"figure": "accuracy[top1].drop", "at_most": 0.1}, 0.125, "share", False),
+        ({"figure": "peak_memory_bytes", "at_most": 7}, 8, "bytes", False),
+    ],
+)
+def test_holds_any_figure_against_a_limit(limit, value, unit, passed):
+    found = replace(
+        measured(FIGURES, [score(0.875, 0.75).model_copy(update={"name": "top1"})], 0.5),
+        others={"peak_memory_bytes": 8},
+    )
+
+    [gate] = judge(Gates.model_validate({"limits": [limit]}), found, []).gates
+
+    assert (gate.gate, gate.measured, gate.unit) == (limit["figure"], value, unit)
+    assert gate.passed is passed
+
+
+def test_both_bounds_of_a_figure_are_a_gate_each():
+    limit = {"figure": "after.size_bytes", "at_least": 1, "at_most": 10}
+
+    gates = judge(Gates.model_validate({"limits": [limit]}), measured(), []).gates
+
+    assert [(gate.bound, gate.limit, gate.passed) for gate in gates] == [
+        ("at_least", 1, True),
+        ("at_most", 10, False),
+    ]
+    assert gates[1].detail == "100 bytes is outside the limit of 10 bytes"
+    assert gates[1].data == "file"
+
+
+@pytest.mark.parametrize("figure", ["fidelity[z].cosine", "latency.ratio", "accuracy[f1].after"])
+def test_a_figure_that_the_report_lacks_misses_its_limit(figure):
+    limits = {"limits": [{"figure": figure, "at_most": 1}]}
+
+    [gate] = judge(Gates.model_validate(limits), measured(FIGURES), []).gates
+
+    assert (gate.measured, gate.passed) == (None, False)
+    assert gate.detail.startswith(f"{figure} was not measured on this model")
 
 
 def test_sums_up_in_one_sentence():

@@ -9,9 +9,10 @@ from onnx import helper
 
 from worker.engine.blame.pairing import Pairing, Segment
 from worker.engine.blame.splicing import Splice
+from worker.engine.decibels import EQUAL_DB
 from worker.engine.errors import PassError
 from worker.engine.fidelity import OutputComparison
-from worker.engine.gates import EQUAL_DB, sqnr_of
+from worker.engine.gates import sqnr_of
 from worker.engine.runtime import open_session, run
 from worker.engine.samples import Array, Feeds
 

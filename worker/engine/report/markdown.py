@@ -1,9 +1,9 @@
 """The report as a compact Markdown document, the verdict first."""
 
 from worker.engine.report.markdown_blame import blame_section
+from worker.engine.report.markdown_quality import quality_sections
 from worker.engine.report.markdown_speed import speed_sections, spending_section
 from worker.engine.report.markdown_text import ABSENT, code, escaped, number, table
-from worker.engine.report.quality import OutputFidelity
 from worker.engine.report.report import Report
 
 WORST_LAYERS = 10
@@ -15,8 +15,7 @@ def render_markdown(report: Report) -> str:
     sections = [
         _verdict(report),
         _sizes(report),
-        _fidelity(report),
-        _accuracy(report),
+        *quality_sections(report),
         *speed_sections(report),
         _passes(report),
         _layers(report),
@@ -34,15 +33,16 @@ def _verdict(report: Report) -> str:
     if verdict.gates:
         rows = [
             [
-                gate.gate,
-                f"{gate.limit:g}",
+                code(gate.gate),
+                f"{(gate.bound or '').replace('_', ' ')} {gate.limit:g}".strip(),
                 number(gate.measured),
+                gate.unit,
                 "holds" if gate.passed else "**missed**",
                 gate.data,
             ]
             for gate in verdict.gates
         ]
-        lines += ["", table(["Gate", "Limit", "Measured", "Verdict", "Data"], rows)]
+        lines += ["", table(["Gate", "Limit", "Measured", "Unit", "Verdict", "Data"], rows)]
     if verdict.warnings:
         lines += ["", *(f"- Warning: {escaped(warning)}" for warning in verdict.warnings)]
     return "\n".join(lines)
@@ -65,59 +65,6 @@ def _sizes(report: Report) -> str:
 def _sizes_row(name: str, before: int | None, after: int | None) -> list[str]:
     ratio = f"{before / after:.2f}" if before and after else ""
     return [name, *(ABSENT if value is None else f"{value:,}" for value in (before, after)), ratio]
-
-
-def _fidelity(report: Report) -> str:
-    if not report.fidelity:
-        return ""
-    first = report.fidelity[0]
-    rows = [row for output in report.fidelity for row in _fidelity_rows(output)]
-    head = ["Output", "SQNR, dB", "Worst sample, dB", "Cosine", "Max error", "Same argmax", "Equal"]
-    data = "synthetic" if first.data == "synthetic" else "held-out"
-    return f"## Fidelity\n\nOn {first.samples} {data} samples.\n\n" + table(head, rows)
-
-
-def _fidelity_rows(output: OutputFidelity) -> list[list[str]]:
-    """Return an output's row and one for each of its channel groups."""
-    groups = [
-        [
-            f"{code(output.output)} channels {group.channels}",
-            "equal" if group.sqnr_db is None else number(group.sqnr_db),
-            *[""] * 5,
-        ]
-        for group in output.groups
-    ]
-    return [_fidelity_row(output), *groups]
-
-
-def _fidelity_row(output: OutputFidelity) -> list[str]:
-    is_float = output.agreement is None
-    worst = number(output.worst_sample_sqnr_db) + f" (#{output.worst_sample})"
-    return [
-        code(output.output),
-        (number(output.sqnr_db) if output.sqnr_db is not None else "equal") if is_float else "",
-        worst if output.worst_sample_sqnr_db is not None else "",
-        "" if output.cosine is None else f"{output.cosine:.6f}",
-        number(output.max_abs_error) if is_float else "",
-        "" if output.argmax_agreement is None else f"{output.argmax_agreement:.2%}",
-        "" if output.agreement is None else f"{output.agreement:.2%}",
-    ]
-
-
-def _accuracy(report: Report) -> str:
-    if not report.accuracy:
-        return ""
-    rows = [
-        [
-            score.metric,
-            code(score.output),
-            str(score.samples),
-            f"{score.before:.4f}",
-            f"{score.after:.4f}",
-        ]
-        for score in report.accuracy
-    ]
-    return "## Accuracy\n\n" + table(["Metric", "Output", "Samples", "Before", "After"], rows)
 
 
 def _passes(report: Report) -> str:

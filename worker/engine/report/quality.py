@@ -1,6 +1,6 @@
 """How far a compressed model's answers moved, and what its task says of them."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -59,6 +59,10 @@ class Interval(ReportPart):
     low: float
     high: float
 
+    def holds(self, value: float) -> bool:
+        """Return whether a value lies in the interval, its ends included."""
+        return self.low <= value <= self.high
+
 
 class Score(ReportPart):
     """One labelled score of both models.
@@ -82,6 +86,13 @@ class Score(ReportPart):
     after_interval: Interval | None = None
     difference_interval: Interval | None = None
 
+    derived: ClassVar[tuple[str, ...]] = ("difference", "drop")
+
+    @property
+    def difference(self) -> float:
+        """The compressed model's score less the original's."""
+        return self.after - self.before
+
     @property
     def drop(self) -> float | None:
         """How much worse the compressed model is; None of errors in units of their own."""
@@ -90,7 +101,14 @@ class Score(ReportPart):
         return self.before - self.after if self.larger_is_better else self.after - self.before
 
     @property
+    def drop_interval(self) -> Interval | None:
+        """Where the drop lies."""
+        difference = self.difference_interval
+        if difference is None or not self.larger_is_better:
+            return difference
+        return Interval(low=-difference.high, high=-difference.low)
+
+    @property
     def is_within_chance(self) -> bool:
         """Whether the interval of the difference contains no difference at all."""
-        interval = self.difference_interval
-        return interval is not None and interval.low <= 0 <= interval.high
+        return self.difference_interval is not None and self.difference_interval.holds(0)

@@ -15,6 +15,10 @@ class GateResult(ReportPart):
     gate: str
     limit: float
     measured: float | None
+    unit: str = ""
+    """Of both numbers; empty where they have none."""
+    bound: Literal["at_most", "at_least"] | None = None
+    """Which side of the limit is right; null in reports from before this was kept."""
     passed: bool
     data: DataOrigin | Literal["file"]
     detail: str

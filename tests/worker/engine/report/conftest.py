@@ -7,7 +7,7 @@ from worker.engine.passes.float16 import Float16
 from worker.engine.report.contents import LayerError, ModelMeasures, PassReport
 from worker.engine.report.kernels import KernelProfile, KernelTime, OpTypeTime
 from worker.engine.report.provenance import Manifest
-from worker.engine.report.quality import OutputFidelity, Score
+from worker.engine.report.quality import Interval, OutputFidelity, Score
 from worker.engine.report.report import Report
 from worker.engine.report.spending import Spending, StageSpending
 from worker.engine.report.timings import FirstLoad, Latency, LatencySamples, Loading, RatioInterval
@@ -42,6 +42,7 @@ def report():
                     gate="min_cosine",
                     limit=0.99,
                     measured=0.5,
+                    bound="at_least",
                     passed=False,
                     data="dataset",
                     detail="",
@@ -68,7 +69,16 @@ def report():
         ],
         accuracy=[
             Score(
-                metric="top1", output="y", samples=4, before=1.0, after=0.75, larger_is_better=True
+                name="top1",
+                metric="top1",
+                output="y",
+                samples=4,
+                before=1.0,
+                after=0.75,
+                larger_is_better=True,
+                before_interval=Interval(low=1, high=1),
+                after_interval=Interval(low=0.25, high=1),
+                difference_interval=Interval(low=-0.75, high=0),
             )
         ],
         latency=Latency(

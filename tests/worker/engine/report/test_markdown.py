@@ -19,12 +19,15 @@ INTERVAL = (
 @pytest.mark.parametrize(
     "line",
     [
-        "| min_cosine | 0.99 | 0.5 | **missed** | dataset |",
+        "| `min_cosine` | at least 0.99 | 0.5 |  | **missed** | dataset |",
         "| File, bytes | 4,000 | 1,000 | 4.00 |",
         "| Multiply-accumulates | - | - |  |",
         "| `y` | 31.25 | 20.5 (#3) | 0.500000 | 0.125 |  |  |",
         "| `label` |  |  |  |  |  | 75.00% |",
-        "| top1 | `y` | 4 | 1.0000 | 0.7500 |",
+        (
+            "| top1 | `y` | 4 | 1.0000 (1.0000 to 1.0000) | 0.7500 (0.2500 to 1.0000) |"
+            " -0.2500 (-0.7500 to 0.0000) | within chance |"
+        ),
         INTERVAL,
         "- Noisy machine: other programs kept 1.5 of 2 processors busy",
         "| p50, ms | 1.500 | 1.500 |",

@@ -29,8 +29,13 @@ def scores(report: Report) -> Markup | None:
     """Return the labelled scores of both models."""
     rows = []
     for score in report.accuracy:
-        for series, value in (("before", score.before), ("after", score.after)):
-            rows.append(Bar(f"{score.metric}, {series}", value, f"{value:.4g}", series))
+        for series, value, interval in (
+            ("before", score.before, score.before_interval),
+            ("after", score.after, score.after_interval),
+        ):
+            low, high = (None, None) if interval is None else (interval.low, interval.high)
+            label = f"{score.name or score.metric}, {series}"
+            rows.append(Bar(label, value, f"{value:.4g}", series, low, high))
     return bars(rows, "scores before and after") if rows else None
 
 
