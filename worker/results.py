@@ -28,13 +28,19 @@ def headline_figures(report: JsonObject, duration_seconds: float) -> JsonObject:
     latency, scores, fidelity = report["latency"], report["accuracy"], report["fidelity"]
     parts = [part for output in fidelity for part in (output, *output.get("groups", []))]
     decibels = [part["sqnr_db"] for part in parts if part["sqnr_db"] is not None]
+    agreements = [it["agreement"] for it in fidelity if it["agreement"] is not None]
+    drops = [_drop(score) for score in scores if score["unit"] != "none"]
     return {
         "size_bytes_before": before["size_bytes"],
         "size_bytes_after": after["size_bytes"],
         "size_ratio": after["size_bytes"] / before["size_bytes"],
         "compression_ratio": before["size_bytes"] / after["size_bytes"],
         "min_sqnr_db": min(decibels, default=None),
+        "min_agreement": min(agreements, default=None),
+        "is_equal": bool(fidelity) and not decibels and all(it == 1 for it in agreements),
         "accuracy": _score(scores[0]) if scores else None,
+        "accuracy_drop": max(drops, default=None),
+        "scores": [_score(score) for score in scores],
         "latency_ratio": latency["ratio"] if latency else None,
         "latency_p50_seconds_before": latency["before"]["p50_seconds"] if latency else None,
         "latency_p50_seconds_after": latency["after"]["p50_seconds"] if latency else None,
@@ -48,3 +54,9 @@ def headline_figures(report: JsonObject, duration_seconds: float) -> JsonObject:
 
 def _score(score: JsonObject) -> JsonObject:
     return {name: score[name] for name in ("metric", "output", "before", "after")}
+
+
+def _drop(score: JsonObject) -> float:
+    """Return how much worse the compressed model is, by a share or a correlation."""
+    drop: float = score["before"] - score["after"]
+    return drop if score["larger_is_better"] else -drop
