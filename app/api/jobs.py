@@ -1,10 +1,8 @@
 """Compression jobs: submitting, watching, cancelling and retrying them."""
 
-import time
 from datetime import UTC, datetime
 from typing import Annotated
 
-import anyio
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator, AwareDatetime, Field
@@ -16,18 +14,13 @@ from app.api.problems import responses
 from app.api.schemas import LABEL_KEY, LABEL_VALUE, Job, Page
 from app.api.submissions import is_form, read_submission, receive_form
 from app.api.uploads import Receiver
+from app.api.waiting import wait_for_end
 from app.repositories.job_filters import JobFilter
 from app.repositories.jobs import TERMINAL_STATES
 from app.services import jobs, submitting
-from app.services.context import ServiceContext
-from app.services.keys import Caller
-from app.tables import JobRow, JobState
+from app.tables import JobState
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-
-_SHORTEST_POLL_SECONDS = 0.1
-_LONGEST_POLL_SECONDS = 1.0
-_POLL_GROWTH = 1.5
 
 
 def _as_utc(value: datetime) -> datetime:
@@ -117,7 +110,12 @@ async def read_job(
     wait_seconds = asked_wait_seconds(prefer)
     if wait_seconds is not None:
         response.headers["Preference-Applied"] = f"wait={wait_seconds}"
-    row = await _wait_for_end(request, context, caller, job_id, wait_seconds or 0)
+    row = await wait_for_end(
+        request,
+        lambda: jobs.get(context, caller.workspace, job_id),
+        lambda job: job.state in TERMINAL_STATES,
+        wait_seconds or 0,
+    )
     if row.state not in TERMINAL_STATES:
         response.headers["Retry-After"] = "1"
     return Job.of(row)
@@ -133,18 +131,3 @@ def cancel_job(job_id: Identifier, caller: Writer, context: Context) -> Job:
 def retry_job(job_id: Identifier, caller: Writer, context: Context) -> Job:
     """Queue a failed or cancelled job again."""
     return Job.of(jobs.retry(context, caller.workspace, job_id))
-
-
-async def _wait_for_end(
-    request: Request, context: ServiceContext, caller: Caller, job_id: str, seconds: float
-) -> JobRow:
-    """Look at the job until it is terminal, the time is over or the caller has gone."""
-    deadline = time.monotonic() + seconds
-    pause = _SHORTEST_POLL_SECONDS
-    while True:
-        row = await run_sync(jobs.get, context, caller.workspace, job_id)
-        left = deadline - time.monotonic()
-        if row.state in TERMINAL_STATES or left <= 0 or await request.is_disconnected():
-            return row
-        await anyio.sleep(min(pause, left))
-        pause = min(pause * _POLL_GROWTH, _LONGEST_POLL_SECONDS)

@@ -1,24 +1,17 @@
 """The three ways to write a job: JSON, YAML, and a form with its files."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from anyio.to_thread import run_sync
 from fastapi import Request
 
-from app.api.bodies import body_pieces
-from app.api.documents import (
-    MAX_DOCUMENT_BYTES,
-    check_document,
-    parse_json,
-    parse_text,
-    parse_transform,
-    parse_yaml,
-)
+from app.api.bodies import media_type, read_document
+from app.api.documents import check_document, parse_text, parse_transform
 from app.api.forms import FormFields, ReceivedForm
 from app.api.schemas import JobParts, JobRequest
-from app.api.uploads import UploadReceiver, media_type
-from app.errors import InvalidRequestError, TooLargeError, UnsupportedMediaTypeError
+from app.api.uploads import UploadReceiver
+from app.errors import InvalidRequestError
 from app.services.datasets import NewUpload
 from app.services.submitting import FileSubmission, Submission
 
@@ -26,7 +19,6 @@ FORM = FormFields(
     files=frozenset({"model", "calibration", "evaluation"}),
     texts=frozenset({"spec", "labels", "calibration_transform", "evaluation_transform"}),
 )
-_YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 
 
 def is_form(request: Request) -> bool:
@@ -42,20 +34,8 @@ async def read_submission(request: Request) -> Submission:
         BadRequestError: it is not well-formed.
         InvalidRequestError: a field is wrong.
     """
-    parse = _parser(media_type(request))
-    text = await _read_text(request)
-    return await run_sync(lambda: _submission(parse(text)))
-
-
-def _parser(kind: str) -> Callable[[bytes], object]:
-    if kind in _YAML_TYPES:
-        return parse_yaml
-    if kind in {"", "application/json"} or kind.endswith("+json"):
-        return parse_json
-    raise UnsupportedMediaTypeError(
-        f"content type {kind!r} is not accepted; send application/json, application/yaml or"
-        " multipart/form-data"
-    )
+    document = await read_document(request, or_else="multipart/form-data")
+    return await run_sync(_submission, document)
 
 
 def _submission(document: object) -> Submission:
@@ -104,12 +84,3 @@ def _dataset(form: ReceivedForm, name: str) -> NewUpload | None:
     if transform is not None:
         raise InvalidRequestError(f"{name}_transform was given without a file {name!r}")
     return None
-
-
-async def _read_text(request: Request) -> bytes:
-    text = bytearray()
-    async for chunk in body_pieces(request):
-        text += chunk
-        if len(text) > MAX_DOCUMENT_BYTES:
-            raise TooLargeError(f"the body may have {MAX_DOCUMENT_BYTES} bytes at most")
-    return bytes(text)

@@ -16,7 +16,7 @@ from fastapi import Depends, Request
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect
 
-from app.api.bodies import body_pieces
+from app.api.bodies import body_pieces, media_type
 from app.api.dependencies import Context
 from app.api.documents import MAX_DOCUMENT_BYTES
 from app.api.forms import FormFields, FormReader, ReceivedForm
@@ -64,11 +64,6 @@ class RawReader:
     def discard(self) -> None:
         """Remove the file."""
         self._writer.discard()
-
-
-def media_type(request: Request) -> str:
-    """Return the body's media type without its parameters, in lower case."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 class UploadReceiver:

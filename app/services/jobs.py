@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy.orm import Session
+
 from app.db import reading
 from app.errors import ConflictError
 from app.repositories import datasets, jobs, models, reaping
 from app.repositories.job_filters import JobFilter
 from app.repositories.pages import Page
 from app.services.context import ServiceContext
-from app.tables import JobRow
+from app.tables import JobRow, SweepRow
 
 
 def list(  # noqa: A001 - as in the repositories
@@ -61,19 +63,28 @@ def retry(context: ServiceContext, workspace: str, job_id: str) -> JobRow:
                 f"the job is {row.state}; only a failed or cancelled job can be retried",
                 code="job_not_retryable",
             )
-        if models.find(session, workspace, row.model_id) is None:
-            raise ConflictError("the job's model was deleted; submit a new job", code="model_gone")
-        for dataset_id in (row.calibration_dataset_id, row.evaluation_dataset_id):
-            if dataset_id and datasets.find(session, workspace, dataset_id) is None:
-                raise ConflictError(
-                    "the job's dataset was deleted; submit a new job", code="dataset_gone"
-                )
+        require_uploads(session, row)
         resend_seconds = context.settings.resend_seconds
         moved = jobs.retry(session, workspace, job_id, resend_seconds=resend_seconds)
     if moved is None:
         raise ConflictError("another call retried the job just now", code="job_not_retryable")
     send(context, [job_id])
     return moved
+
+
+def require_uploads(session: Session, row: JobRow | SweepRow) -> None:
+    """Refuse to try again what has lost its model or a dataset.
+
+    Raises:
+        ConflictError: it has.
+    """
+    if models.find(session, row.workspace, row.model_id) is None:
+        raise ConflictError("its model was deleted; upload it and submit anew", code="model_gone")
+    for dataset_id in (row.calibration_dataset_id, row.evaluation_dataset_id):
+        if dataset_id and datasets.find(session, row.workspace, dataset_id) is None:
+            raise ConflictError(
+                "its dataset was deleted; upload it and submit anew", code="dataset_gone"
+            )
 
 
 def send(context: ServiceContext, job_ids: Sequence[str]) -> None:

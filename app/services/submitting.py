@@ -1,27 +1,19 @@
 """Submitting jobs, each once, however often it is asked for."""
 
-import hashlib
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import timedelta
 
-from app.db import database_now
-from app.errors import ConflictError, InvalidRequestError
+from app.db import reading
 from app.repositories import idempotency, jobs, models
 from app.repositories.jobs import NewJob
 from app.services import datasets
 from app.services import models as model_uploads
 from app.services.context import ServiceContext
 from app.services.datasets import NewUpload
+from app.services.idempotence import fingerprint, once
 from app.services.jobs import send
 from app.services.uploads import Upload
-from app.tables import JobRow
+from app.tables import IdempotencyRow, JobRow
 from worker.engine.spec import Spec
-
-_ABANDONED_AFTER = timedelta(minutes=15)
-"""A call that has not ended by then died with its process, and its key is free again."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +29,7 @@ class Submission:
     @property
     def fingerprint(self) -> str:
         """The SHA-256 of all that it says."""
-        return _fingerprint({**asdict(self), "spec": self.spec.model_dump(mode="json")})
+        return fingerprint({**asdict(self), "spec": self.spec.model_dump(mode="json")})
 
 
 @dataclass(frozen=True)
@@ -57,7 +49,7 @@ class FileSubmission:
             it and [it.upload.sha256, it.transform_sha256]
             for it in (self.calibration, self.evaluation)
         ]
-        return _fingerprint(
+        return fingerprint(
             {
                 "model": self.model.sha256,
                 "files": files,
@@ -86,8 +78,10 @@ def submit(
         ConflictError: a call with the same key still runs.
         InvalidRequestError: the key was used for another request.
     """
-    with _once(context, workspace, key, submission.fingerprint) as earlier:
-        return earlier or Outcome(_add(context, workspace, submission, key))
+    with once(context, workspace, key, submission.fingerprint) as earlier:
+        if earlier is not None:
+            return _earlier(context, workspace, earlier)
+        return Outcome(_add(context, workspace, submission, key))
 
 
 def submit_files(
@@ -98,9 +92,9 @@ def submit_files(
     Raises:
         EngineError: a file is malformed, or a dataset does not fit the model.
     """
-    with _once(context, workspace, key, files.fingerprint) as earlier:
+    with once(context, workspace, key, files.fingerprint) as earlier:
         if earlier is not None:
-            return earlier
+            return _earlier(context, workspace, earlier)
         model, _ = model_uploads.add(context, workspace, files.model)
         submission = Submission(model.id, files.spec, labels=files.labels)
         if files.calibration is not None:
@@ -134,47 +128,7 @@ def _add(
     return row
 
 
-@contextmanager
-def _once(
-    context: ServiceContext, workspace: str, key: str | None, fingerprint: str
-) -> Iterator[Outcome | None]:
-    """Hold an idempotency key while its request runs; give the outcome of its earlier use."""
-    if key is None:
-        yield None
-        return
-    earlier = _reserve(context, workspace, key, fingerprint)
-    try:
-        yield earlier
-    finally:
-        # Does nothing once a job has come of it.
-        with context.session_factory.begin() as session:
-            idempotency.release(session, workspace, key)
-
-
-def _reserve(context: ServiceContext, workspace: str, key: str, fingerprint: str) -> Outcome | None:
-    lifetime = timedelta(hours=context.settings.idempotency_hours)
-    with context.session_factory.begin() as session:
-        earlier = idempotency.reserve(
-            session, workspace, key, request_sha256=fingerprint, lifetime=lifetime
-        )
-        if earlier is None:
-            return None
-        if earlier.request_sha256 != fingerprint:
-            raise InvalidRequestError(
-                "this Idempotency-Key was used for another request; take a new one",
-                code="idempotency_key_reused",
-            )
-        if earlier.job_id is not None:
-            return Outcome(jobs.get(session, workspace, earlier.job_id), is_replay=True)
-        if earlier.created_at > database_now(session) - _ABANDONED_AFTER:
-            raise ConflictError(
-                "the first request with this Idempotency-Key still runs; ask again later",
-                code="request_in_progress",
-            )
-        idempotency.release(session, workspace, key)
-        idempotency.reserve(session, workspace, key, request_sha256=fingerprint, lifetime=lifetime)
-        return None
-
-
-def _fingerprint(document: object) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+def _earlier(context: ServiceContext, workspace: str, row: IdempotencyRow) -> Outcome:
+    assert row.job_id is not None  # noqa: S101 - no sweep has a job's fingerprint
+    with reading(context.session_factory) as session:
+        return Outcome(jobs.get(session, workspace, row.job_id), is_replay=True)
