@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
-from app.api import datasets, discovery, jobs, models, openapi, probes, results
+from app.api import datasets, discovery, jobs, models, openapi, probes, results, sweeps
 from app.api.middleware import ObservingMiddleware
 from app.api.problems import install_problem_handlers
 from app.db import create_session_factory
@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.validation_limiter = CapacityLimiter(settings.validation_concurrency)
     app.add_middleware(ObservingMiddleware, metrics=app.state.metrics)
     install_problem_handlers(app)
-    routers = [part.router for part in (models, datasets, jobs, results, discovery, probes)]
+    routers = [part.router for part in (models, datasets, jobs, sweeps, results, discovery, probes)]
     for router in routers:
         app.include_router(router)
     app.state.api_routes = [

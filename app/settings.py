@@ -73,6 +73,8 @@ class Settings(BaseSettings):
 
     retention_days: Annotated[float, Field(gt=0)] | None = None
     """Models, datasets and finished jobs are deleted after this; left out, never."""
+    max_sweep_jobs: Annotated[int, Field(gt=0)] = 64
+    """Specs of one sweep."""
     idempotency_hours: Annotated[float, Field(gt=0)] = 24
     """How long an `Idempotency-Key` is remembered."""
     log_format: Literal["console", "json"] = "console"

@@ -4,14 +4,19 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app.api.schemas import DOCUMENTED_BODIES, JobRequest
+from app.api.problems import Problem
+from app.api.schemas import JobRequest
+from app.api.sweep_schemas import SweepRequest
+from worker.engine.report.report import Report
 
 TAGS = [
     {"name": "models", "description": "Upload ONNX models, list, read, download, delete them."},
     {"name": "datasets", "description": "Samples to calibrate on and to judge the result by."},
     {"name": "jobs", "description": "Compress a model by a spec; poll, cancel, retry."},
+    {"name": "sweeps", "description": "Try several specs on one model, and compare the results."},
     {"name": "results", "description": "The compressed model, and the report that proves it."},
     {"name": "service", "description": "What the service can do, and how it is."},
 ]
@@ -22,6 +27,8 @@ Upload a model, submit a job with a compression spec, poll the job with `Prefer:
 download the artifact and the report. Every error is an RFC 9457 problem whose `detail` says what
 to change and whose `code` is stable.
 """
+DOCUMENTED_BODIES: tuple[type[BaseModel], ...] = (JobRequest, SweepRequest, Problem, Report)
+"""What OpenAPI describes though no signature names it."""
 _BINARY = {"type": "string", "format": "binary"}
 _SPEC_YAML = """\
 model_id: model_019a5f2c41d03f9e2b7c4a5d6e8f
@@ -30,6 +37,18 @@ spec:
     - method: static_quantization
   gates:
     max_size_ratio: 0.35
+"""
+_SWEEP_YAML = """\
+model_id: model_019a5f2c41d03f9e2b7c4a5d6e8f
+spec:
+  passes:
+    - method: weight_quantization
+grid:
+  /passes/0/bits: [8, 4]
+best_by:
+  minimize: size
+  within:
+    min_sqnr_db: 20
 """
 
 
@@ -73,7 +92,18 @@ def _job_body() -> dict[str, Any]:
     )
 
 
+def _sweep_body() -> dict[str, Any]:
+    request = {"$ref": f"#/components/schemas/{SweepRequest.__name__}"}
+    return _body(
+        {
+            "application/json": {"schema": request},
+            "application/yaml": {"schema": request, "example": _SWEEP_YAML},
+        }
+    )
+
+
 JOB_BODY = _job_body()
+SWEEP_BODY = _sweep_body()
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.problems import Problem
 from app.repositories.jobs import TERMINAL_STATES
 from app.tables import DatasetRow, JobRow, JobState, ModelRow
-from worker.engine.report.report import Report
 from worker.engine.requests import ArrayInfo, DatasetInfo, ModelInfo, TensorInfo
 from worker.engine.spec import Spec
 
@@ -227,6 +226,8 @@ class Limits(Body):
     """A job may use this many times the model's size ..."""
     memory_limit_base_bytes: int
     """... plus this."""
+    max_sweep_jobs: int
+    """Specs of one sweep."""
     retention_days: float | None
 
 
@@ -237,10 +238,6 @@ class Readiness(Body):
     checks: dict[str, str]
     """`ok`, or what is wrong."""
     warnings: list[str]
-
-
-DOCUMENTED_BODIES: tuple[type[BaseModel], ...] = (JobRequest, Problem, Report)
-"""What OpenAPI describes though no signature names it."""
 
 
 def _job_urls(row: JobRow) -> JobUrls:
