@@ -151,7 +151,7 @@ def _regrets(performance: Performance) -> list[str]:
     if latency.is_slower and latency.ratio > SLOWER_RATIO:
         regrets.append(
             f"the compressed model is slower: {latency.ratio:.2f} times the original's latency on"
-            " this processor"
+            f" this processor{_certainty(latency)}"
         )
         reasons = [] if kernels is None else kernels.reasons
         regrets += [f"why it is slower: {reason}" for reason in reasons]
@@ -164,3 +164,12 @@ def _regrets(performance: Performance) -> list[str]:
                 f" loading and a first run, instead of {before / MIB:,.0f} MiB"
             )
     return regrets
+
+
+def _certainty(latency: Latency) -> str:
+    """Return, in words, how far a ratio can be trusted."""
+    interval = latency.ratio_interval
+    busy = "; the machine was busy meanwhile" if latency.noisy else ""
+    if interval is None:
+        return busy
+    return f" ({interval.confidence:.0%} interval {interval.low:.2f} to {interval.high:.2f}){busy}"

@@ -6,10 +6,12 @@ from markupsafe import Markup
 
 from worker.engine.report.html.charts import Axis, Bar, Point, bars, scatter
 from worker.engine.report.html.words import bytes_text, seconds_text
+from worker.engine.report.kernels import KernelProfile
 from worker.engine.report.report import Report
-from worker.engine.report.timings import Latency
+from worker.engine.report.timings import Latency, Loading
 
 LAYERS = 25
+OP_TYPES = 12
 
 
 def sizes(report: Report) -> Markup:
@@ -66,6 +68,35 @@ def latency_runs(latency: Latency | None) -> Markup | None:
         Axis.around("milliseconds", [point.y for point in points]),
     )
     return scatter(points, axes, "every timed run")
+
+
+def loading_rows(loading: Loading) -> Iterator[tuple[str, str, str]]:
+    """Yield what loading takes, before and after."""
+    before, after = loading.before, loading.after
+    yield "Load", seconds_text(before.load_seconds), seconds_text(after.load_seconds)
+    yield "First run", seconds_text(before.run_seconds), seconds_text(after.run_seconds)
+    for name, size, other in (
+        ("Peak memory", before.peak_memory_bytes, after.peak_memory_bytes),
+        ("Memory held", before.memory_bytes, after.memory_bytes),
+    ):
+        yield name, _bytes_or_dash(size), _bytes_or_dash(other)
+
+
+def _bytes_or_dash(size: int | None) -> str:
+    return "-" if size is None else bytes_text(size)
+
+
+def kernels(profile: KernelProfile) -> Markup:
+    """Return the time of each kind of kernel in both models."""
+    rows = []
+    for each in profile.op_types[:OP_TYPES]:
+        for series, count, seconds in (
+            ("before", each.count_before, each.seconds_before),
+            ("after", each.count_after, each.seconds_after),
+        ):
+            name = f"{each.op_type} ({count}), {series}"
+            rows.append(Bar(name, seconds, seconds_text(seconds), series))
+    return bars(rows, "time of each kind of kernel")
 
 
 def layers(report: Report) -> Markup | None:

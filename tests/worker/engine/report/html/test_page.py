@@ -19,19 +19,52 @@ def browser(tmp_path):
 def test_shows_every_part(report):
     page = render_page(report)
 
-    for part in ("Gates", "Size", "Latency", "Answers", "Weights", "Skipped", "Manifest"):
+    for part in (
+        "Gates",
+        "Size",
+        "Latency",
+        "Loading",
+        "Kernels",
+        "Answers",
+        "Weights",
+        "Skipped",
+        "Manifest",
+    ):
         assert f">{part}</h2>" in page
 
 
 def test_leaves_out_what_was_not_measured(report):
     bare = report.model_copy(
-        update={"latency": None, "accuracy": [], "fidelity": [], "layers": [], "skipped": []}
+        update={
+            "latency": None,
+            "loading": None,
+            "kernels": None,
+            "accuracy": [],
+            "fidelity": [],
+            "layers": [],
+            "skipped": [],
+            "spending": None,
+        }
     )
 
     page = render_page(bare)
 
-    for part in ("Latency", "Weights", "Skipped"):
+    for part in ("Latency", "Loading", "Kernels", "Weights", "Skipped"):
         assert f">{part}</h2>" not in page
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "takes 1.5 times as long (96% interval 1.25 to 1.75)",
+        "Noisy machine: other programs kept 1.5 of 2 processors busy",
+        "<li>Conv takes longer</li>",
+        "<td>Peak memory</td>",
+        "500 ms in all, and 750 ms of processors.",
+    ],
+)
+def test_says_how_far_its_timings_can_be_trusted(report, text):
+    assert text in render_page(report)
 
 
 def test_asks_no_other_host_for_anything(report):
