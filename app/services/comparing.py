@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from app.tables import JobRow, JsonObject
-from worker.engine.gates import EQUAL_DB
+from worker.engine.decibels import EQUAL_DB
 from worker.engine.pareto import pareto_front
 from worker.engine.spec import Gates
 
