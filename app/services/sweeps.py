@@ -240,14 +240,12 @@ def _with_gates(spec: Spec, best_by: BestBy | None) -> Spec:
     """
     if best_by is None:
         return spec
-    ours, theirs = (_set_gates(gates) for gates in (best_by.within, spec.gates))
+    ours, theirs = (it.model_dump(exclude_none=True) for it in (best_by.within, spec.gates))
+    limits = (*theirs.pop("limits"), *ours.pop("limits"))
     for gate in ours.keys() & theirs.keys():
         if ours[gate] != theirs[gate]:
             detail = "a spec sets this gate to another limit; set it in one place"
             errors = [FieldError(f"#/best_by/within/{gate}", detail)]
             raise InvalidRequestError(f"best_by/within/{gate}: {detail}", errors=errors)
-    return spec.model_copy(update={"gates": Gates.model_validate(theirs | ours)})
-
-
-def _set_gates(gates: Gates) -> JsonObject:
-    return gates.model_dump(exclude_none=True)
+    gates = Gates.model_validate(theirs | ours | {"limits": limits})
+    return spec.model_copy(update={"gates": gates})

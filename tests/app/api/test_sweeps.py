@@ -149,7 +149,7 @@ def test_accepts_a_sweep_while_the_broker_is_down(client, model, queue, context)
         (
             GRID | {"best_by": {"minimize": "size", "within": {"max_size": 1}}},
             "#/best_by/within/max_size",
-            "known ones are max_accuracy_drop",
+            "known ones are limits, max_accuracy_drop",
         ),
         (
             {
@@ -218,13 +218,16 @@ def test_refuses_a_dataset_that_does_not_fit_the_model(client, model):
 
 
 def test_the_gates_of_the_wish_are_gates_of_every_job(client, model):
-    spec = WEIGHTS | {"gates": {"max_size_ratio": 0.5}}
-    wish = {"minimize": "size", "within": {"max_accuracy_drop": 0.01, "max_size_ratio": 0.5}}
+    limits = [{"figure": name, "at_most": 9} for name in ("after.macs", "latency.threads")]
+    spec = WEIGHTS | {"gates": {"max_size_ratio": 0.5, "limits": limits[:1]}}
+    within = {"max_accuracy_drop": 0.01, "max_size_ratio": 0.5, "limits": limits[1:]}
+    wish = {"minimize": "size", "within": within}
 
     sweep = submit(client, model, specs=[spec], best_by=wish).json()
 
     gates = client.get(sweep["jobs"][0]["url"]).json()["spec"]["gates"]
     assert (gates["max_accuracy_drop"], gates["max_size_ratio"]) == (0.01, 0.5)
+    assert [it["figure"] for it in gates["limits"]] == ["after.macs", "latency.threads"]
     assert sweep["best_by"]["within"]["max_accuracy_drop"] == 0.01
 
 
