@@ -11,6 +11,8 @@ from worker.engine.samples import Array
 
 MAXIMUM_BINS = 4096
 """Bins kept for one tensor: 16 for each step of an 8-bit type."""
+MAXIMUM_COUNTED = 2**15
+"""Values counted of one array; of a larger one they are spread evenly over it."""
 SMALLEST_SPAN = 2.0**-100
 """A range narrower than this counts as 0."""
 
@@ -41,9 +43,9 @@ class RunningRange:
 
 @dataclass
 class Histogram(RunningRange):
-    """Counts of all values seen, in at most `MAXIMUM_BINS` bins of equal width.
+    """Counts of the values seen, in at most `MAXIMUM_BINS` bins of equal width.
 
-    Bin `first + i` holds the values in [(first + i)·width, (first + i + 1)·width). The width is a
+    Of large arrays not all values are counted; the range is that of all. Bin `first + i` holds the values in [(first + i)·width, (first + i + 1)·width). The width is a
     power of two, so that two neighbours merge into one bin of the doubled width exactly; the
     result depends on the values alone, not on their order.
     """
@@ -70,7 +72,7 @@ class Histogram(RunningRange):
         super().update(array)
         exponent = self._widen()
         # Exact in float32, since the factor is a power of two.
-        scaled = array.ravel().astype(np.float32, copy=False) * np.float32(2.0**-exponent)
+        scaled = _thinned(array.ravel()).astype(np.float32, copy=False) * np.float32(2.0**-exponent)
         indices = np.floor(scaled, out=scaled).astype(np.intp)
         self._cover(int(indices.min()), int(indices.max()))
         self.counts += np.bincount(indices - self.first, minlength=len(self.counts))
@@ -101,3 +103,14 @@ class Histogram(RunningRange):
         after = max(last + 1 - self.first - len(self.counts), 0)
         self.counts = np.pad(self.counts, (before, after))
         self.first -= before
+
+
+def _thinned(values: Array) -> Array:
+    """Return at most `MAXIMUM_COUNTED` of the values.
+
+    The step has no divisor in common with the size, so that no row or channel is preferred.
+    """
+    step = -(-values.size // MAXIMUM_COUNTED)
+    while math.gcd(step, values.size) > 1:
+        step += 1
+    return values[::step]

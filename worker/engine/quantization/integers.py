@@ -70,31 +70,31 @@ def scale_of_range(found: TensorRange, kind: IntegerType) -> Scale:
     scale = (highest - lowest) / (q_highest - q_lowest), zero_point = round(q_lowest - lowest /
     scale), as in onnxruntime's quant_utils.compute_scale_zp; a range of nothing but 0 has scale 1.
     """
-    lowest, highest = kind.bounds
-    span = max(found.highest, 0.0) - min(found.lowest, 0.0)
-    if kind.is_symmetric:
-        span = 2 * max(abs(found.lowest), abs(found.highest))
-    scale = np.float32(span / (highest - lowest))
-    if not scale > np.finfo(np.float32).tiny:
-        scale = np.float32(1)
-    zero_point = kind.middle
-    if not kind.is_symmetric:
-        zero_point = int(
-            np.clip(np.round(lowest - min(found.lowest, 0.0) / scale), lowest, highest)
-        )
-    return Scale(np.array(scale, np.float32), np.array(zero_point, kind.dtype))
+    return _scales(np.array(found.lowest), np.array(found.highest), kind)
 
 
 def scale_of_weight(weight: Floats, axis: int | None, kind: IntegerType) -> Scale:
     """Return the scale of a weight, or one for each index along `axis`."""
-    if axis is None:
-        return scale_of_range(TensorRange(float(weight.min()), float(weight.max())), kind)
-    rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
-    scales = [scale_of_range(TensorRange(float(row.min()), float(row.max())), kind) for row in rows]
-    return Scale(
-        np.array([each.scale for each in scales], np.float32),
-        np.array([each.zero_point for each in scales], kind.dtype),
-    )
+    others = None if axis is None else tuple(each for each in range(weight.ndim) if each != axis)
+    return _scales(weight.min(axis=others), weight.max(axis=others), kind)
+
+
+def _scales(
+    lows: npt.NDArray[np.floating], highs: npt.NDArray[np.floating], kind: IntegerType
+) -> Scale:
+    """Return the scale of each of some ranges."""
+    lowest, highest = kind.bounds
+    lows, highs = lows.astype(np.float64), highs.astype(np.float64)
+    if kind.is_symmetric:
+        spans = 2 * np.maximum(np.abs(lows), np.abs(highs))
+    else:
+        spans = np.maximum(highs, 0.0) - np.minimum(lows, 0.0)
+    scales = (spans / (highest - lowest)).astype(np.float32)
+    scales = np.where(scales > np.finfo(np.float32).tiny, scales, np.float32(1))
+    zero_points = np.full(scales.shape, kind.middle)
+    if not kind.is_symmetric:
+        zero_points = np.clip(np.round(lowest - np.minimum(lows, 0.0) / scales), lowest, highest)
+    return Scale(np.asarray(scales, np.float32), np.asarray(zero_points, kind.dtype))
 
 
 def quantize(values: Floats, scale: Scale, axis: int | None, kind: IntegerType) -> Integers:

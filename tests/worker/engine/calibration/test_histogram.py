@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from worker.engine.calibration.histogram import MAXIMUM_BINS, Histogram, RunningRange
+from worker.engine.calibration.histogram import (
+    MAXIMUM_BINS,
+    MAXIMUM_COUNTED,
+    Histogram,
+    RunningRange,
+)
 
 
 @pytest.mark.parametrize("statistics", [RunningRange, Histogram])
@@ -77,3 +82,18 @@ def test_an_empty_array_changes_nothing():
     histogram.update(np.zeros((0, 3), np.float32))
 
     assert not len(histogram.counts)
+
+
+def test_a_large_array_is_counted_in_part_and_evenly_over_its_channels():
+    values = np.zeros((4, 100, 100, 8), np.float32)
+    values[..., 3] = 1.0
+    values[0, 0, 0, 0] = 2.0
+    histogram = Histogram()
+
+    histogram.update(values)
+
+    counted = histogram.counts.sum()
+    ones = histogram.counts[round(1.0 / histogram.width) - histogram.first]
+    assert MAXIMUM_COUNTED / 2 < counted <= MAXIMUM_COUNTED
+    assert ones / counted == pytest.approx(1 / 8, rel=0.01)
+    assert (histogram.highest, histogram.count) == (2.0, values.size)
