@@ -9,6 +9,7 @@ from onnx import helper
 
 from worker.engine import runtime
 from worker.engine.calibration.histogram import RunningRange
+from worker.engine.calibration.stored import StoredStatistics
 from worker.engine.errors import CalibrationError
 from worker.engine.model_files import write
 from worker.engine.samples import Array, Feeds
@@ -33,7 +34,8 @@ def collect(
     """Run every sample and return the statistics of each float tensor among `tensors`.
 
     The tensors are graph inputs, or outputs of nodes of the top-level graph; those of other types
-    are left out of the answer. At most one sample's activations are in memory at a time.
+    are left out of the answer. At most one sample's activations are in memory at a time. What
+    another job with the same model and samples saw is taken from the context's cache.
 
     Raises:
         CalibrationError: there are no samples, one cannot be run, or a tensor holds NaN or
@@ -42,14 +44,16 @@ def collect(
     if not len(context.samples):
         raise CalibrationError("there are no calibration samples; give at least one")
     names = list(dict.fromkeys(tensors))
-    inputs = {value.name for value in model.graph.input}
     collector = _Collector(model, context, statistics)
-    groups = collector.groups([name for name in names if name not in inputs])
-    for number, group in enumerate(groups):
-        fed = [name for name in names if name in inputs] if number == 0 else []
-        for done in collector.observe(group, fed):
-            context.report_progress("calibrating", (number + done) / len(groups))
-    return {name: collector.observed[name] for name in names if name in collector.observed}
+    stored = StoredStatistics(collector.files, context, statistics)
+    observed = stored.load()
+    missing = [name for name in names if name not in observed]
+    if missing:
+        for done in collector.observe_all(missing):
+            context.report_progress("calibrating", done)
+        observed |= {name: collector.observed.get(name, statistics()) for name in missing}
+        stored.save(observed)
+    return {name: observed[name] for name in names if not observed[name].is_empty}
 
 
 class _Collector:
@@ -61,12 +65,22 @@ class _Collector:
         context: "PassContext",
         statistics: Callable[[], RunningRange],
     ) -> None:
+        self.inputs = {value.name for value in model.graph.input}
         self.own_outputs = {value.name for value in model.graph.output}
         self.context = context
         self.statistics = statistics
         self.path = write(model, context.workdir / "calibration")
+        self.files = sorted(self.path.parent.iterdir())
         self.model_bytes = self.path.stat().st_size
         self.observed: dict[str, RunningRange] = {}
+
+    def observe_all(self, names: Sequence[str]) -> Iterator[float]:
+        """Update the statistics of tensors by all samples; yield the fraction done."""
+        groups = self.groups([name for name in names if name not in self.inputs])
+        for number, group in enumerate(groups):
+            fed = [name for name in names if name in self.inputs] if number == 0 else []
+            for done in self.observe(group, fed):
+                yield (number + done) / len(groups)
 
     def groups(self, names: Sequence[str]) -> list[list[str]]:
         """Split tensors into groups that one run may return, by their sizes in the first sample."""
@@ -123,6 +137,9 @@ class _Collector:
         return runtime.open_session(
             self.path,
             execution_provider=self.context.execution_provider,
+            # What onnxruntime fuses depends on what is fetched, and the last bits on what is fused;
+            # as it is, each tensor's values are the same whatever else is fetched.
+            optimize=False,
             failure=CalibrationError,
         )
 

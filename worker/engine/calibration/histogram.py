@@ -45,19 +45,20 @@ class RunningRange:
 class Histogram(RunningRange):
     """Counts of the values seen, in at most `MAXIMUM_BINS` bins of equal width.
 
-    Of large arrays not all values are counted; the range is that of all. Bin `first + i` holds the values in [(first + i)·width, (first + i + 1)·width). The width is a
-    power of two, so that two neighbours merge into one bin of the doubled width exactly; the
-    result depends on the values alone, not on their order.
+    Of large arrays not all values are counted; the range is that of all. Bin `first + i` holds the
+    values in [(first + i)·width, (first + i + 1)·width). The width is a power of two, so that two
+    neighbours merge into one bin of the doubled width exactly; the result depends on the values
+    alone, not on their order.
     """
 
-    exponent: int | None = None
+    exponent: int = 0
     first: int = 0
     counts: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def width(self) -> float:
         """Width of a bin."""
-        return math.ldexp(1.0, self.exponent or 0)
+        return math.ldexp(1.0, self.exponent)
 
     @property
     def centers(self) -> Values:
@@ -81,7 +82,7 @@ class Histogram(RunningRange):
         """Double the width until the range and 0 fit in the bins, merging those there are."""
         span = max(max(self.highest, 0.0) - min(self.lowest, 0.0), SMALLEST_SPAN)
         needed = math.ceil(math.log2(span / (MAXIMUM_BINS - 1)))
-        if self.exponent is None:
+        if not len(self.counts):
             self.exponent = needed
         while self.exponent < needed:
             self.exponent += 1

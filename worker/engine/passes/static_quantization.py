@@ -160,10 +160,9 @@ class StaticQuantization(NodeSelectingPass):
         """Return the nodes to compute in integers, after the calibration that it takes."""
         if not writer.nodes:
             return Choice(set())
-        if self.fallback == "off":
-            self._calibrate(writer, context)
-            return Choice(writer.nodes)
         counts = self._calibrate(writer, replace(context, samples=hold_out(context.samples)[0]))
+        if self.fallback == "off":
+            return Choice(writer.nodes)
         question = Question(
             writer.model,
             writer.write,
@@ -217,7 +216,9 @@ class StaticQuantization(NodeSelectingPass):
         options = RangeOptions(
             self.calibration_method, self.percentile, activations.levels, activations.is_symmetric
         )
-        statistics = Histogram if options.needs_histogram else RunningRange
+        # Where statistics are kept for other jobs, those should do for any method.
+        is_kept = context.cache.folder is not None
+        statistics = Histogram if options.needs_histogram or is_kept else RunningRange
         tensors = list(dict.fromkeys([*writer.tensors("qdq"), *writer.tensors(self.quant_format)]))
         observed = collect(writer.model, tensors, context, statistics)
         placement = writer.placement
