@@ -1,11 +1,14 @@
 """Comparing a compressed model with the original on samples: one run of both for each sample."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import onnx
 
 from worker.engine.errors import InvalidDatasetError, VerificationError
 from worker.engine.fidelity import OutputComparison
 from worker.engine.report.quality import OutputFidelity, Score
+from worker.engine.ruin import LOWEST_YES, sigmoid_outputs
 from worker.engine.runtime import Session, run
 from worker.engine.samples import Sample, SampleSource
 from worker.engine.scoring.scorers import ScorePlan, Scorer, plan_scores
@@ -22,10 +25,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Scoring:
-    """What to score, and the seed of its intervals."""
+    """What to score, the thresholds of outputs that decide, and the seed of all intervals."""
 
     plans: Sequence[ScorePlan] = ()
     seed: int = 0
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 def output_names(session: Session) -> list[str]:
@@ -54,6 +58,24 @@ def choose_scores(
     return plans, [f'array "{name}" is no input, and no metric reads it' for name in unread]
 
 
+def choose_thresholds(
+    before: Session, model: onnx.ModelProto, evaluation: Evaluation
+) -> dict[str, float]:
+    """Return the threshold of each output that decides: as declared, else 0.5 for a sigmoid's.
+
+    Raises:
+        InvalidDatasetError: a declared one is of no output.
+    """
+    names = output_names(before)
+    unknown = [name for name in evaluation.thresholds if name not in names]
+    if unknown:
+        listed = ", ".join(f'"{name}"' for name in names)
+        raise InvalidDatasetError(
+            f'evaluation.thresholds: "{unknown[0]}" is no output of the model, which has {listed}'
+        )
+    return dict.fromkeys(sigmoid_outputs(model), LOWEST_YES) | evaluation.thresholds
+
+
 def compare(
     before: Session,
     after: Session,
@@ -68,7 +90,10 @@ def compare(
         VerificationError: the compressed model does not.
     """
     scorers = [Scorer(plan) for plan in job.plans]
-    comparisons = [OutputComparison(name) for name in output_names(before)]
+    comparisons = [
+        OutputComparison(name, threshold=job.thresholds.get(name), is_detailed=True)
+        for name in output_names(before)
+    ]
     for index, sample in enumerate(samples):
         reference = run(before, sample.feeds, failure=InvalidDatasetError)
         answer = run(after, sample.feeds, failure=VerificationError)
@@ -78,6 +103,6 @@ def compare(
             scorer.add(reference, answer, sample)
         report_progress((index + 1) / len(samples))
     return Comparison(
-        [comparison.result(samples.origin) for comparison in comparisons],
+        [comparison.result(samples.origin, job.seed) for comparison in comparisons],
         [scorer.result(job.seed) for scorer in scorers],
     )

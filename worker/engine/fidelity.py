@@ -6,11 +6,13 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
+from worker.engine.agreement import DecisionSums
 from worker.engine.channel_groups import ChannelSums
 from worker.engine.decibels import signal_to_noise_db
 from worker.engine.outputs import as_array
-from worker.engine.report.quality import OutputFidelity
+from worker.engine.report.quality import OutputFidelity, ShownValue
 from worker.engine.samples import Array, DataOrigin
+from worker.engine.worst_sample import shown_values
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,67 +34,89 @@ class OutputComparison:
     noise: float = 0.0
     product: float = 0.0
     energy: float = 0.0
+    threshold: float | None = None
+    is_detailed: bool = False
+    """Whether the order of values is compared and the worst sample shown, which takes time."""
     max_abs_error: float = 0.0
     peak: float = 0.0
     non_finite: int = 0
     shape_mismatches: int = 0
-    decisions: int = 0
-    same_decisions: int = 0
     worst: tuple[float, int] = field(default=(float("inf"), 0))
+    worst_values: list[ShownValue] = field(default_factory=list)
     channels: ChannelSums = field(default_factory=ChannelSums)
+
+    def __post_init__(self) -> None:
+        self._decisions = DecisionSums(self.threshold, ranks=self.is_detailed)
 
     def add(self, reference: object, answer: object) -> None:
         """Take in one sample's outputs of the original and of the compressed model."""
         expected, actual = as_array(reference), as_array(answer)
-        self._count_decisions(expected, actual)
-        if expected.dtype.kind == "f":
-            self.channels.add(expected, actual)
+        padded = expected, actual
         if expected.shape != actual.shape:
             self.shape_mismatches += 1
-            expected, actual = _padded(expected, actual)
+            padded = _padded(expected, actual)
         if expected.dtype.kind != "f":
-            self._add_discrete(expected, actual)
+            quality = self._add_discrete(*padded)
         else:
-            self._add_floats(expected.astype(np.float64), actual.astype(np.float64))
+            self.channels.add(expected, actual)
+            signal, noise = self._add_floats(*(each.astype(np.float64) for each in padded))
+            self._decisions.add(expected, actual, signal, noise)
+            ratio = signal_to_noise_db(signal, noise)
+            quality = float("inf") if ratio is None else ratio
+        if quality < self.worst[0]:
+            self.worst = (quality, self.samples)
+            self.worst_values = shown_values(expected, actual) if self.is_detailed else []
         self.samples += 1
 
-    def result(self, data: DataOrigin) -> OutputFidelity:
-        """Return the figures over all samples so far."""
+    def result(self, data: DataOrigin, seed: int | None = None) -> OutputFidelity:
+        """Return the figures over all samples so far; with a seed, their intervals too."""
         if self.is_discrete:
             return OutputFidelity(
                 output=self.output,
                 data=data,
                 samples=self.samples,
                 worst_sample=self.worst[1],
+                worst_sample_values=self.worst_values,
                 agreement=self.equal / self.values if self.values else 1.0,
                 shape_mismatches=self.shape_mismatches,
             )
         worst_db, worst_sample = self.worst
+        decisions = self._decisions.result(seed)
         return OutputFidelity(
             output=self.output,
             data=data,
             samples=self.samples,
             sqnr_db=signal_to_noise_db(self.signal, self.noise),
+            sqnr_interval=decisions.sqnr_interval,
             worst_sample_sqnr_db=None if worst_db == float("inf") else worst_db,
             worst_sample=worst_sample,
+            worst_sample_values=self.worst_values,
             cosine=self._cosine(),
             max_abs_error=self.max_abs_error,
             rms_error=sqrt(self.noise / self.values) if self.values else 0.0,
             peak=self.peak,
-            argmax_agreement=self.same_decisions / self.decisions if self.decisions else None,
+            argmax_agreement=decisions.argmax_agreement,
+            argmax_interval=decisions.argmax_interval,
+            threshold=self.threshold,
+            flips=decisions.flips,
+            flips_interval=decisions.flips_interval,
+            yes_overlap=decisions.yes_overlap,
+            rank_correlation=decisions.rank_correlation,
             non_finite=self.non_finite,
             shape_mismatches=self.shape_mismatches,
             groups=self.channels.groups(),
         )
 
-    def _add_discrete(self, expected: Array, actual: Array) -> None:
+    def _add_discrete(self, expected: Array, actual: Array) -> float:
+        """Return the share of equal values."""
         self.is_discrete = True
         equal = int(np.sum(expected == actual))
         self.equal += equal
         self.values += expected.size
-        self._note_worst(equal / expected.size if expected.size else 1.0)
+        return equal / expected.size if expected.size else 1.0
 
-    def _add_floats(self, expected: Floats, actual: Floats) -> None:
+    def _add_floats(self, expected: Floats, actual: Floats) -> tuple[float, float]:
+        """Return the energies of signal and noise."""
         finite = np.isfinite(expected)
         self.non_finite += int(np.sum(finite & ~np.isfinite(actual)))
         both = finite & np.isfinite(actual)
@@ -106,21 +130,7 @@ class OutputComparison:
         self.energy += float(np.sum(actual**2))
         self.max_abs_error = max(self.max_abs_error, float(np.max(error, initial=0.0)))
         self.peak = max(self.peak, float(np.max(np.abs(expected), initial=0.0)))
-        sqnr = signal_to_noise_db(signal, noise)
-        if sqnr is not None:
-            self._note_worst(sqnr)
-
-    def _note_worst(self, quality: float) -> None:
-        if quality < self.worst[0]:
-            self.worst = (quality, self.samples)
-
-    def _count_decisions(self, expected: Array, actual: Array) -> None:
-        if expected.dtype.kind != "f" or expected.ndim < 2 or expected.shape[-1] < 2:
-            return
-        decisions = expected.size // expected.shape[-1]
-        self.decisions += decisions
-        if expected.shape == actual.shape:
-            self.same_decisions += int(np.sum(expected.argmax(-1) == actual.argmax(-1)))
+        return signal, noise
 
     def _cosine(self) -> float:
         """Return the cosine of both models' answers; 1 where both are nothing but zeros."""

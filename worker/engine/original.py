@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worker.engine.datasets.job_samples import JobSamples, choose_samples
 from worker.engine.datasets.splitting import first
-from worker.engine.evaluation import Scoring, choose_scores
+from worker.engine.evaluation import Scoring, choose_scores, choose_thresholds
 from worker.engine.inspection import describe
 from worker.engine.model_io import LoadedModel, load
 from worker.engine.passes.base import Pass
@@ -79,6 +79,7 @@ def open_original(request: CompressModel, folder: Path, progress: Progress) -> O
         samples = choose_samples(request, info.inputs, session, loaded.model)
         sample = first(samples.evaluation, 1)[0]
         plans, warnings = choose_scores(session, sample, spec.evaluation)
+        thresholds = choose_thresholds(session, loaded.model, spec.evaluation)
         samples.warnings.extend(warnings)
         report_progress(0.6)
         original = Original(
@@ -88,7 +89,7 @@ def open_original(request: CompressModel, folder: Path, progress: Progress) -> O
             session,
             load_seconds,
             samples,
-            Scoring(plans, spec.seed),
+            Scoring(plans, spec.seed, thresholds),
             sample.feeds,
         )
         original.prepared_for(spec.passes)

@@ -51,6 +51,9 @@ class Evaluation(SpecPart):
     output: str | None = None
     """The graph output that the labels describe, for metrics that name none; left out, the first
     that fits."""
+    thresholds: Annotated[dict[str, float], Field(max_length=1000)] = {}
+    """Of graph outputs whose values mean yes above a threshold: how many answers flip is reported
+    with or without labels. Left out, 0.5 for each output that a sigmoid computes."""
     max_samples: Annotated[int, Field(ge=1)] | None = None
     """Use at most this many evaluation samples; left out, all of them."""
     latency: LatencyOptions | None = LatencyOptions()

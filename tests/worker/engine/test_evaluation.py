@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from onnx import helper
 
-from tests.onnx_models import linear
+from tests.onnx_models import float_value, linear, model_of
 from worker.engine.errors import InvalidDatasetError
-from worker.engine.evaluation import Scoring, choose_scores, compare
+from worker.engine.evaluation import Scoring, choose_scores, choose_thresholds, compare
 from worker.engine.runtime import open_session
 from worker.engine.samples import Sample
 from worker.engine.spec import Evaluation
@@ -68,3 +69,34 @@ def test_says_which_arrays_nothing_reads():
 def test_a_sample_that_the_model_refuses_is_a_wrong_dataset():
     with pytest.raises(InvalidDatasetError, match="running the model failed"):
         choose_scores(open_session(linear(np.eye(2))), sample([1, 2, 3]), Evaluation())
+
+
+def test_counts_flips_at_declared_thresholds():
+    before, after = open_session(linear(np.eye(2))), open_session(linear([[1, 0], [0, 0.5]]))
+    thresholds = choose_thresholds(before, linear(np.eye(2)), Evaluation(thresholds={"y": 3}))
+
+    comparison = compare(
+        before, after, Samples(sample([3, 4])), Scoring(thresholds=thresholds), lambda _: None
+    )
+
+    # (3, 4) has one value above 3, (3, 2) none
+    [output] = comparison.fidelity
+    assert (output.threshold, output.flips, output.yes_overlap) == (3, 0.5, 0)
+    assert [value.place for value in output.worst_sample_values] == [[0, 1], [0, 0]]
+
+
+def test_refuses_a_threshold_of_no_output():
+    with pytest.raises(InvalidDatasetError, match='"z" is no output of the model, which has "y"'):
+        choose_thresholds(
+            open_session(linear(np.eye(2))), linear(np.eye(2)), Evaluation(thresholds={"z": 3})
+        )
+
+
+def test_what_a_sigmoid_computes_decides_at_a_half():
+    model = model_of(
+        [helper.make_node("Sigmoid", ["x"], ["y"])],
+        [float_value("x", ["n", 2])],
+        [float_value("y", ["n", 2])],
+    )
+
+    assert choose_thresholds(open_session(model), model, Evaluation()) == {"y": 0.5}

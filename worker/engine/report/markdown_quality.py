@@ -15,9 +15,55 @@ def _fidelity(report: Report) -> str:
         return ""
     first = report.fidelity[0]
     rows = [row for output in report.fidelity for row in _fidelity_rows(output)]
-    head = ["Output", "SQNR, dB", "Worst sample, dB", "Cosine", "Max error", "Same argmax", "Equal"]
+    head = ["Output", "SQNR, dB", "Worst sample, dB", "Cosine", "Max error", "Equal"]
     data = "synthetic" if first.data == "synthetic" else "held-out"
-    return f"## Fidelity\n\nOn {first.samples} {data} samples.\n\n" + table(head, rows)
+    sections = [f"## Fidelity\n\nOn {first.samples} {data} samples.", table(head, rows)]
+    sections += [_decisions(report.fidelity), *map(_worst_sample, report.fidelity)]
+    return "\n\n".join(section for section in sections if section)
+
+
+def _decisions(outputs: list[OutputFidelity]) -> str:
+    """Return how far both models decide alike, of the outputs that decide."""
+    rows = [
+        [
+            code(output.output),
+            _share(output.argmax_agreement, output.argmax_interval),
+            "" if output.flips is None else f"above {output.threshold:g}",
+            _share(output.flips, output.flips_interval),
+            _share(output.yes_overlap, None),
+            "" if output.rank_correlation is None else f"{output.rank_correlation:.4f}",
+        ]
+        for output in outputs
+        if any(
+            figure is not None
+            for figure in (output.argmax_agreement, output.flips, output.rank_correlation)
+        )
+    ]
+    head = ["Output", "Same argmax", "Yes is", "Flipped", "Overlap of yes", "Rank correlation"]
+    return table(head, rows) if rows else ""
+
+
+def _worst_sample(output: OutputFidelity) -> str:
+    """Return the answers to the worst sample side by side."""
+    if not output.worst_sample_values:
+        return ""
+    rows = [
+        [", ".join(map(str, value.place)), _shown(value.before), _shown(value.after)]
+        for value in output.worst_sample_values
+    ]
+    title = f"The worst sample of {code(output.output)}, number {output.worst_sample}:"
+    return f"{title}\n\n" + table(["Place", "Before", "After"], rows)
+
+
+def _share(value: float | None, interval: Interval | None) -> str:
+    if value is None:
+        return ""
+    ends = "" if interval is None else f" ({interval.low:.2%} to {interval.high:.2%})"
+    return f"{value:.2%}{ends}"
+
+
+def _shown(value: float | str | None) -> str:
+    return code(value) if isinstance(value, str) else number(value)
 
 
 def _fidelity_rows(output: OutputFidelity) -> list[list[str]]:
@@ -26,7 +72,7 @@ def _fidelity_rows(output: OutputFidelity) -> list[list[str]]:
         [
             f"{code(output.output)} channels {group.channels}",
             "equal" if group.sqnr_db is None else number(group.sqnr_db),
-            *[""] * 5,
+            *[""] * 4,
         ]
         for group in output.groups
     ]
@@ -38,13 +84,19 @@ def _fidelity_row(output: OutputFidelity) -> list[str]:
     worst = number(output.worst_sample_sqnr_db) + f" (#{output.worst_sample})"
     return [
         code(output.output),
-        (number(output.sqnr_db) if output.sqnr_db is not None else "equal") if is_float else "",
+        _decibels(output) if is_float else "",
         worst if output.worst_sample_sqnr_db is not None else "",
         "" if output.cosine is None else f"{output.cosine:.6f}",
         number(output.max_abs_error) if is_float else "",
-        "" if output.argmax_agreement is None else f"{output.argmax_agreement:.2%}",
         "" if output.agreement is None else f"{output.agreement:.2%}",
     ]
+
+
+def _decibels(output: OutputFidelity) -> str:
+    if output.sqnr_db is None:
+        return "equal"
+    ends = output.sqnr_interval
+    return number(output.sqnr_db) + (f" ({ends.low:.1f} to {ends.high:.1f})" if ends else "")
 
 
 def _accuracy(report: Report) -> str:

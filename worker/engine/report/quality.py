@@ -20,6 +20,26 @@ class ChannelGroup(ReportPart):
     """Pooled over all samples; null means equal answers."""
 
 
+class Interval(ReportPart):
+    """Where a figure lies in 95 of 100 draws of samples like these (percentile bootstrap)."""
+
+    low: float
+    high: float
+
+    def holds(self, value: float) -> bool:
+        """Return whether a value lies in the interval, its ends included."""
+        return self.low <= value <= self.high
+
+
+class ShownValue(ReportPart):
+    """One value of an answer, before and after; null where it is not finite."""
+
+    place: list[int]
+    """Its index along each axis."""
+    before: float | str | None
+    after: float | str | None
+
+
 class OutputFidelity(ReportPart):
     """How far one graph output moved, compressed against original.
 
@@ -32,8 +52,12 @@ class OutputFidelity(ReportPart):
     data: DataOrigin
     samples: int
     sqnr_db: float | None = None
+    sqnr_interval: Interval | None = None
     worst_sample_sqnr_db: float | None = None
     worst_sample: int
+    worst_sample_values: list[ShownValue] = Field(default_factory=list)
+    """The highest values of the worst sample's two answers, or those that differ where they are not
+    floating point; none where the answers differ in shape."""
     cosine: float | None = None
     max_abs_error: float | None = None
     rms_error: float | None = None
@@ -42,6 +66,16 @@ class OutputFidelity(ReportPart):
     """The original's largest value."""
     argmax_agreement: float | None = None
     """Share of equal argmax over the last axis; null where the output has no such axis."""
+    argmax_interval: Interval | None = None
+    threshold: float | None = None
+    """Values above it mean yes: as declared, else 0.5 for what a sigmoid computes."""
+    flips: float | None = None
+    """Share of decisions at the threshold that came out the other way."""
+    flips_interval: Interval | None = None
+    yes_overlap: float | None = None
+    """What both models say yes to, over what either does: the IoU of their masks."""
+    rank_correlation: float | None = None
+    """Spearman's, of the values of each sample, or of all samples where each has one value."""
     agreement: float | None = None
     """Share of equal values; null for floating point."""
     non_finite: int = 0
@@ -51,17 +85,6 @@ class OutputFidelity(ReportPart):
     groups: list[ChannelGroup] = Field(default_factory=list)
     """Where parts of the output lie on scales far apart, such as boxes and scores, each by itself;
     the whole output's figures then say little about its smaller parts."""
-
-
-class Interval(ReportPart):
-    """Where a figure lies in 95 of 100 draws of samples like these (percentile bootstrap)."""
-
-    low: float
-    high: float
-
-    def holds(self, value: float) -> bool:
-        """Return whether a value lies in the interval, its ends included."""
-        return self.low <= value <= self.high
 
 
 class Score(ReportPart):

@@ -4,7 +4,7 @@ Percentile intervals (Efron 1979): each resample draws as many samples, with rep
 both models on the same draw, so that what both find hard does not widen their difference.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,14 +54,24 @@ def paired_intervals(before: Scored, after: Scored, seed: int) -> PairedInterval
     )
 
 
-def interval_of(rows: Floats, figure: Callable[[Floats], float], seed: int) -> Interval | None:
-    """Return the interval of a figure of the sums of rows (samples, sums); None of one sample."""
+def intervals_of(
+    rows: Floats, figures: Sequence[Callable[[Floats], float]], seed: int
+) -> list[Interval | None]:
+    """Return the interval of each figure of the sums of rows; None of a single row."""
     if len(rows) < 2:
-        return None
-    resamples = resample_count(rows.size)
-    values = np.array([figure(weights @ rows) for weights in draws(len(rows), resamples, seed)])
-    values = values[np.isfinite(values)]
-    return percentile_interval(values) if len(values) >= FEWEST_RESAMPLES / 2 else None
+        return [None] * len(figures)
+    values = np.array(
+        [
+            [figure(sums) for figure in figures]
+            for weights in draws(len(rows), resample_count(rows.size), seed)
+            for sums in [weights @ rows]
+        ]
+    )
+    finite = (column[np.isfinite(column)] for column in values.T)
+    return [
+        percentile_interval(column) if len(column) >= FEWEST_RESAMPLES / 2 else None
+        for column in finite
+    ]
 
 
 def draws(samples: int, resamples: int, seed: int) -> Iterator[Floats]:

@@ -7,7 +7,7 @@ from worker.engine.passes.float16 import Float16
 from worker.engine.report.contents import LayerError, ModelMeasures, PassReport
 from worker.engine.report.kernels import KernelProfile, KernelTime, OpTypeTime
 from worker.engine.report.provenance import Manifest
-from worker.engine.report.quality import Interval, OutputFidelity, Score
+from worker.engine.report.quality import Interval, OutputFidelity, Score, ShownValue
 from worker.engine.report.report import Report
 from worker.engine.report.spending import Spending, StageSpending
 from worker.engine.report.timings import FirstLoad, Latency, LatencySamples, Loading, RatioInterval
@@ -58,8 +58,15 @@ def report():
                 data="dataset",
                 samples=4,
                 sqnr_db=31.25,
+                sqnr_interval=Interval(low=29, high=33.5),
                 worst_sample_sqnr_db=20.5,
                 worst_sample=3,
+                worst_sample_values=[ShownValue(place=[0, 2], before=0.75, after=None)],
+                threshold=0.5,
+                flips=0.125,
+                flips_interval=Interval(low=0.05, high=0.2),
+                yes_overlap=0.75,
+                rank_correlation=0.9,
                 cosine=0.5,
                 max_abs_error=0.125,
             ),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from worker.engine.scoring.base import SumScored
-from worker.engine.scoring.intervals import interval_of, paired_intervals, resample_count
+from worker.engine.scoring.intervals import intervals_of, paired_intervals, resample_count
 
 
 def hits(*values):
@@ -49,7 +49,7 @@ def test_the_same_seed_gives_the_same_interval():
 
 def test_one_sample_has_no_interval():
     assert paired_intervals(hits(1), hits(0), seed=0) is None
-    assert interval_of(np.ones((1, 2)), lambda sums: float(sums[0]), seed=0) is None
+    assert intervals_of(np.ones((1, 2)), [lambda sums: float(sums[0])], seed=0) == [None]
 
 
 def test_resamples_less_where_each_costs_more():
