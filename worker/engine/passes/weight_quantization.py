@@ -1,7 +1,6 @@
 """Weight quantization: weights stored at 8, 4 or 2 bits, computed with in float."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 from glob import escape
 from typing import Annotated, ClassVar, Literal
 
@@ -11,42 +10,41 @@ from onnx import numpy_helper
 from pydantic import Field
 from typing_extensions import override
 
+from worker.engine.datasets.splitting import first, hold_out
 from worker.engine.errors import PassError
-from worker.engine.half_precision import why_not_half
-from worker.engine.names import NameGiver, taken_names
-from worker.engine.passes.base import Pass, PassContext, PassResult, SkippedNode
+from worker.engine.passes.base import Pass, PassContext, PassResult
 from worker.engine.passes.weight_overrides import (
-    OverrideBits,
     WeightOverride,
     WeightOverrides,
     wishes,
 )
+from worker.engine.passes.weight_tasks import (
+    Task,
+    readers,
+    refuse_lost_halves,
+    skipped,
+    written,
+)
 from worker.engine.quantization.working_copy import name_nodes, refuse_quantized
-from worker.engine.weights.budget import Choice, Upgrade, spend_average
+from worker.engine.weights.budget import (
+    Choice,
+    Upgrade,
+    spend_average,
+    spend_for_answers,
+    with_upgrades,
+)
 from worker.engine.weights.finding import Weight, find_weights
 from worker.engine.weights.folding import unfolded_values
 from worker.engine.weights.grids import Layout
+from worker.engine.weights.held_back import HeldBackAnswers
 from worker.engine.weights.moments import MultipliedLayer, collect, multiplied_layers
 from worker.engine.weights.native import NATIVE_BITS, faster_packed, native_layout
 from worker.engine.weights.rounding import Rounding, stored_bits
-from worker.engine.weights.storage import MINIMUM_OPSETS, NATIVE_OPSET, WeightStorage
+from worker.engine.weights.storage import MINIMUM_OPSETS, NATIVE_OPSET
 
 DEFAULT_AVERAGE_BITS = {8: 9.0, 4: 4.75, 2: 3.0}
-
-
-@dataclass(frozen=True)
-class Task:
-    """A weight to store, and how; its bits are the user's own where an override gave them."""
-
-    weight: Weight
-    bits: OverrideBits
-    runtime_form: Literal["auto", "folded", "native"]
-    is_overridden: bool
-
-    @property
-    def is_below_eight(self) -> bool:
-        """Whether the weight is stored in so few bits that its rounding takes care."""
-        return self.bits in {4, 2}
+CHECKED_SAMPLES = 8
+"""Samples held back to see how good the answers are."""
 
 
 class WeightQuantization(Pass):
@@ -66,6 +64,10 @@ class WeightQuantization(Pass):
     average_bits: Annotated[float, Field(ge=2, le=16)] | None = None
     """Below 8 bits, the weights that suffer most are kept at 8 bits as long as the average over
     all weights, scales included, stays at or below this; left out, 4.75 (3 for 2 bits)."""
+    min_sqnr_db: Annotated[float, Field(ge=0, le=100)] = 10.0
+    """Below 8 bits and with calibration data, more weights than `average_bits` allows are kept at
+    8 bits until the worst output, or part of one, keeps this signal to noise ratio on samples that
+    are held back for it, or until all are. 0 spends no more than `average_bits`."""
     block_size: Annotated[int, Field(ge=8, le=256)] = 32
     """Below 8 bits, about how many values share a scale."""
     error_compensation: bool = True
@@ -93,33 +95,26 @@ class WeightQuantization(Pass):
 
     @override
     def apply(self, model: onnx.ModelProto, context: PassContext) -> PassResult:
-        compressed = onnx.ModelProto()
-        compressed.CopyFrom(model)
-        name_nodes(compressed)
-        tasks = self._tasks(compressed)
-        choices = self._choices(compressed, tasks, context)
-        free = {task.weight.name for task in tasks if not task.is_overridden}
-        budget = self.average_bits or DEFAULT_AVERAGE_BITS[self.bits]
-        upgraded = spend_average([c for c in choices if c.weight.name in free], budget)
-        storage = WeightStorage(compressed, NameGiver(taken_names(compressed)))
-        for choice in choices:
-            write = storage.keep_packed if choice.is_packed else storage.store
-            write(choice.weight, choice.grid)
-        for task in tasks:
-            if task.bits == 16:
-                storage.store_half(task.weight)
-        computed = unfolded_values(compressed, storage.finish(), context.workdir)
+        original = onnx.ModelProto()
+        original.CopyFrom(model)
+        name_nodes(original)
+        tasks = self._tasks(original)
+        choices, upgraded, notes = self._spend(
+            original, tasks, self._choices(original, tasks, context), context
+        )
+        compressed, decoded = written(original, tasks, choices)
+        computed = unfolded_values(compressed, decoded, context.workdir)
         packed = [choice.weight.name for choice in choices if choice.is_packed]
-        notes = {
+        lists = {
             "kept at 8 bits, as they gain most": upgraded,
             "multiplied with in their packed form": packed,
             "decoded at every run, as onnxruntime did not fold": sorted(computed),
         }
         return PassResult(
             compressed,
-            _readers(task for task in tasks if task.bits != "float"),
-            [_skipped(task) for task in tasks if task.bits == "float"],
-            [f"{what}: {', '.join(names)}" for what, names in notes.items() if names],
+            readers(task for task in tasks if task.bits != "float"),
+            [skipped(task) for task in tasks if task.bits == "float"],
+            [*(f"{what}: {', '.join(names)}" for what, names in lists.items() if names), *notes],
             self._resolved(upgraded, packed),
         )
 
@@ -152,7 +147,7 @@ class WeightQuantization(Pass):
                 code="nothing_to_compress",
             )
         for task in tasks:
-            _refuse_lost_halves(task)
+            refuse_lost_halves(task)
         return tasks
 
     def _choices(
@@ -170,6 +165,38 @@ class WeightQuantization(Pass):
             choices.append(self._choose(rounding, task))
             context.report_progress("compressing", (index + 1) / len(stored))
         return choices
+
+    def _spend(
+        self,
+        model: onnx.ModelProto,
+        tasks: Sequence[Task],
+        choices: list[Choice],
+        context: PassContext,
+    ) -> tuple[list[Choice], list[str], list[str]]:
+        """Return the choices with both budgets spent, the names of the upgraded, and notes."""
+        given = {task.weight.name for task in tasks if task.is_overridden}
+        free = [choice for choice in choices if choice.weight.name not in given]
+        names = spend_average(free, self.average_bits or DEFAULT_AVERAGE_BITS[self.bits])
+        choices = with_upgrades(choices, names)
+        is_free = any(choice.upgrade is not None for choice in choices)
+        if not is_free or not self.min_sqnr_db or context.samples.origin == "synthetic":
+            return choices, names, []
+        held_back = first(hold_out(context.samples)[1], CHECKED_SAMPLES)
+        if not held_back:
+            return choices, names, []
+        answers = HeldBackAnswers(model, [sample.feeds for sample in held_back])
+        measured: dict[int, float] = {}
+
+        def fidelity_db(more: Collection[str]) -> float:
+            trial, _ = written(model, tasks, with_upgrades(choices, more))
+            measured[len(more)] = answers.worst_db(trial)
+            return measured[len(more)]
+
+        more = spend_for_answers(choices, self.min_sqnr_db, fidelity_db)
+        note = f"worst output on held back samples: {measured[0]:.1f} dB"
+        if more:
+            note += f" at average_bits; weights kept at 8 bits beyond that: {len(more)}"
+        return with_upgrades(choices, more), names + more, [note]
 
     def _choose(self, rounding: Rounding, task: Task) -> Choice:
         """Return a weight's grid and, where its bits are not given, the one with 8 bits."""
@@ -225,7 +252,7 @@ class WeightQuantization(Pass):
                 model,
                 [task.weight for task in tasks],
                 layers,
-                context.samples,
+                hold_out(context.samples)[0],
                 lambda fraction: context.report_progress("calibrating", fraction),
             )
         return layers
@@ -243,30 +270,3 @@ class WeightQuantization(Pass):
 def _exactly(names: Iterable[str]) -> tuple[str, ...]:
     """Return patterns that match these names and nothing else."""
     return tuple(escape(name) for name in names)
-
-
-def _readers(tasks: Iterable[Task]) -> list[str]:
-    """Return the names of the nodes that read the weights, each once."""
-    names = (use.node.name or use.node.output[0] for task in tasks for use in task.weight.uses)
-    return list(dict.fromkeys(names))
-
-
-def _skipped(task: Task) -> SkippedNode:
-    """Return the report's words for a weight that stays as it is."""
-    node = task.weight.uses[0].node if task.weight.uses else None
-    return SkippedNode(
-        node=task.weight.name if node is None else node.name or node.output[0],
-        op_type="" if node is None else node.op_type,
-        reason=f"overrides leave its weight {task.weight.name} in float",
-    )
-
-
-def _refuse_lost_halves(task: Task) -> None:
-    """Raise where a weight is to be stored as float16 that float16 cannot hold."""
-    if task.bits != 16:
-        return
-    reason = why_not_half(numpy_helper.to_array(task.weight.tensor))
-    if reason is not None:
-        raise PassError(
-            f"overrides: the weight {task.weight.name} {reason}; give it 8 bits or float"
-        )

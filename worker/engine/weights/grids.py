@@ -96,10 +96,9 @@ def scales_of(
 ) -> FloatArray:
     """Return the scales that suit a weight best, in a type that a file holds in two bytes.
 
-    `importance` of the squared error of each value has the weight's shape; left out, all are equal.
+    `importance` of the squared error of each value has the weight's shape; None: it is not known.
     """
-    equal = np.ones(1, np.float32)
-    weighting = equal if importance is None else importance.reshape(layout.shape)
+    weighting = None if importance is None else importance.reshape(layout.shape)
     return searched_scales(weight.reshape(layout.shape), layout.axis, bits, weighting)
 
 

@@ -58,26 +58,33 @@ def scale_tensor(scale: FloatArray, name: str) -> onnx.TensorProto:
 
 
 def searched_scales(
-    blocks: FloatArray, axis: int | tuple[int, ...] | None, bits: int, importance: FloatArray
+    blocks: FloatArray,
+    axis: int | tuple[int, ...] | None,
+    bits: int,
+    importance: FloatArray | None = None,
 ) -> FloatArray:
     """Return the scales that minimise the squared rounding error.
 
     Error: sum(importance * (w - scale * clip(round(w / scale)))^2) along `axis`, whose length
-    becomes 1. Few bits gain from clipping the largest value, and from a scale whose sign gives that
-    value the side of the grid with one step more.
+    becomes 1. Few bits gain from clipping the largest value and, where it is known how much each
+    value counts, from a scale whose sign gives the largest one the longer side of the grid. Where
+    that is not known, numbers of either sign are treated alike, so that what they cancel stays
+    cancelled, as in the waves of a spectrum.
     """
+    steps = np.float32(2 ** (bits - 1) - 1)
     size = np.abs(blocks)
-    largest = size.max(axis=axis, keepdims=axis is not None)
-    steps = 2 ** (bits - 1) - 1
+    largest: FloatArray = size.max(axis=axis, keepdims=axis is not None) / steps
     if bits > SEARCH_BITS:
-        return representable(largest / np.float32(steps))
-    is_positive = np.where(size == largest, blocks, 0).max(axis=axis, keepdims=axis is not None) > 0
-    signed = np.where(is_positive, -largest, largest) / np.float32(steps)
-    best_scale = representable(signed)
-    best_error = _rounding_error(blocks, best_scale, axis, bits, importance)
+        return representable(largest)
+    if importance is not None:
+        highest = blocks.max(axis=axis, keepdims=axis is not None) / steps
+        largest = np.where(highest == largest, -largest, largest)
+    weighting = np.ones(1, np.float32) if importance is None else importance
+    best_scale = representable(largest)
+    best_error = _rounding_error(blocks, best_scale, axis, bits, weighting)
     for factor in np.linspace(1.15, 0.6, 23):
-        scale = representable(signed * np.float32(factor))
-        error = _rounding_error(blocks, scale, axis, bits, importance)
+        scale = representable(largest * np.float32(factor))
+        error = _rounding_error(blocks, scale, axis, bits, weighting)
         better = error < best_error
         best_error = np.where(better, error, best_error)
         best_scale = np.where(better, scale, best_scale)

@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
 from tests.onnx_models import float_value, linear, model_of, small_convnet
 from tests.worker.engine.weights.test_finding import loop_model
@@ -250,6 +250,7 @@ def test_the_opset_follows_the_overrides():
     [
         WeightQuantization(bits=4, average_bits=6.5),
         WeightQuantization(bits=4, average_bits=6.5, runtime_form="native"),
+        WeightQuantization(bits=4, average_bits=2, min_sqnr_db=17),
         WeightQuantization(overrides=[WeightOverride(nodes=["first"], runtime_form="native")]),
         WeightQuantization(bits=4, overrides=[WeightOverride(nodes=["first"], bits="float")]),
     ],
@@ -264,6 +265,39 @@ def test_the_resolved_pass_gives_the_same_bytes_without_timing(tmp_path, monkeyp
     stored = WeightQuantization.model_validate_json(result.resolved.model_dump_json())
     again = apply(stored, two_products(), tmp_path, samples)
     assert again.model.SerializeToString() == result.model.SerializeToString()
+
+
+def test_weights_are_kept_at_eight_bits_until_the_answers_are_good_enough(tmp_path):
+    rows = np.random.default_rng(8).normal(size=(50, 64)).astype(np.float32)
+    samples = [Sample({"x": rows[start : start + 10]}) for start in range(0, 50, 10)]
+    model, options = two_products(), WeightQuantization(bits=4, average_bits=2, min_sqnr_db=0)
+
+    few = apply(options, model, tmp_path, samples)
+    more = apply(options.model_copy(update={"min_sqnr_db": 17}), model, tmp_path, samples)
+    most = apply(options.model_copy(update={"min_sqnr_db": 100}), model, tmp_path, samples)
+
+    held_back = {"x": rows[40:]}
+    figures = [
+        sqnr_db(answers(model, held_back), answers(each.model, held_back))
+        for each in (few, more, most)
+    ]
+    assert figures[0] < 17 <= figures[1] < figures[2] < 100
+    counts = [list(types_of(r.model).values()).count(TensorProto.INT8) for r in (few, more, most)]
+    assert counts == [0, 1, 2]
+    assert more.notes[-1].endswith("dB at average_bits; weights kept at 8 bits beyond that: 1")
+
+
+def test_the_answers_are_not_asked_for_on_made_up_inputs(tmp_path):
+    context = PassContext(
+        workdir=tmp_path,
+        samples=GivenSamples([Sample({"x": np.ones((1, 64), np.float32)})], origin="synthetic"),
+        report_progress=lambda stage, fraction: None,
+    )
+    options = WeightQuantization(bits=4, average_bits=2, min_sqnr_db=100)
+
+    types = types_of(options.apply(two_products(), context).model)
+
+    assert TensorProto.INT8 not in types.values()
 
 
 def test_the_resolved_pass_names_what_was_upgraded_and_packed(tmp_path):

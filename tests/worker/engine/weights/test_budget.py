@@ -1,7 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from onnx import numpy_helper
 
-from worker.engine.weights.budget import Choice, Upgrade, spend_average
+from worker.engine.weights.budget import (
+    Choice,
+    Upgrade,
+    spend_average,
+    spend_for_answers,
+    with_upgrades,
+)
 from worker.engine.weights.finding import Weight
 from worker.engine.weights.grids import Grid
 
@@ -25,8 +34,13 @@ def test_the_weights_that_gain_most_per_bit_are_upgraded_first():
     upgraded = spend_average(choices, 1648 / 250)
 
     assert upgraded == ["most", "middle"]
-    assert [each.grid.bits for each in choices] == [8, 8, 4]
-    assert choices[1].error == 0.0
+
+
+def test_upgraded_weights_have_more_bits_and_nothing_more_to_gain():
+    upgraded, same = with_upgrades([choice("a", 0.4, 0.1), choice("b", 0.3, 0.1)], {"a"})
+
+    assert (upgraded.grid.bits, upgraded.error, upgraded.extra_bits) == (8, 0.1, 0)
+    assert (same.grid.bits, same.error, same.extra_bits) == (4, 0.3, 400)
 
 
 def test_what_does_not_fit_makes_room_for_what_does():
@@ -37,11 +51,25 @@ def test_what_does_not_fit_makes_room_for_what_does():
 
 
 def test_a_weight_whose_bits_are_given_stays():
-    fixed = choice("fixed", 1.0, 0.0)
-    fixed.upgrade = None
+    fixed = replace(choice("fixed", 1.0, 0.0), upgrade=None)
 
     assert spend_average([fixed], 16) == []
 
 
 def test_weights_that_share_a_name_stay():
     assert spend_average([choice("w", 1.0, 0.0), choice("w", 0.5, 0.0)], 16) == []
+
+
+@pytest.mark.parametrize(("wanted", "count"), [(9.0, 0), (10.5, 1), (13.0, 3), (17.0, 7)])
+def test_as_many_are_upgraded_as_good_answers_need(wanted, count):
+    choices = [choice(f"w{number}", 1 - number / 10, 0.0) for number in range(8)]
+
+    upgraded = spend_for_answers(choices, wanted, lambda names: 10.0 + len(names))
+
+    assert upgraded == [f"w{number}" for number in range(count)]
+
+
+def test_all_are_upgraded_where_none_suffice():
+    choices = [choice("a", 0.5, 0.0), choice("b", 0.9, 0.0)]
+
+    assert spend_for_answers(choices, 30.0, lambda names: 10.0 + len(names)) == ["b", "a"]

@@ -1,0 +1,88 @@
+"""What weight quantization is to do with each weight, and a model in which it is done."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import onnx
+from onnx import numpy_helper
+
+from worker.engine.errors import PassError
+from worker.engine.half_precision import why_not_half
+from worker.engine.names import NameGiver, taken_names
+from worker.engine.passes.base import SkippedNode
+from worker.engine.passes.weight_overrides import OverrideBits
+from worker.engine.weights.budget import Choice
+from worker.engine.weights.finding import Weight, find_weights
+from worker.engine.weights.storage import WeightStorage
+
+
+@dataclass(frozen=True)
+class Task:
+    """A weight to store, and how; its bits are the user's own where an override gave them."""
+
+    weight: Weight
+    bits: OverrideBits
+    runtime_form: Literal["auto", "folded", "native"]
+    is_overridden: bool
+
+    @property
+    def is_below_eight(self) -> bool:
+        """Whether the weight is stored in so few bits that its rounding takes care."""
+        return self.bits in {4, 2}
+
+
+def written(
+    model: onnx.ModelProto, tasks: Sequence[Task], choices: Sequence[Choice]
+) -> tuple[onnx.ModelProto, set[str]]:
+    """Return a copy with its weights stored, and what onnxruntime is to compute when it loads.
+
+    `tasks` are all that the model has, `choices` of those that are stored as integers.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    choice_of = {id(choice.weight): choice for choice in choices}
+    task_of = {id(task.weight.tensor): task for task in tasks}
+    storage = WeightStorage(copy, NameGiver(taken_names(copy)))
+    for weight, twin in zip(find_weights(copy), find_weights(model), strict=True):
+        task = task_of.get(id(twin.tensor))
+        if task is None:
+            continue
+        choice = choice_of.get(id(task.weight))
+        if choice is not None:
+            write = storage.keep_packed if choice.is_packed else storage.store
+            write(weight, choice.grid)
+        elif task.bits == 16:
+            storage.store_half(weight)
+    return copy, storage.finish()
+
+
+def readers(tasks: Iterable[Task]) -> list[str]:
+    """Return the names of the nodes that read the weights, each once."""
+    names = (use.node.name or use.node.output[0] for task in tasks for use in task.weight.uses)
+    return list(dict.fromkeys(names))
+
+
+def skipped(task: Task) -> SkippedNode:
+    """Return the report's words for a weight that stays as it is."""
+    node = task.weight.uses[0].node if task.weight.uses else None
+    return SkippedNode(
+        node=task.weight.name if node is None else node.name or node.output[0],
+        op_type="" if node is None else node.op_type,
+        reason=f"overrides leave its weight {task.weight.name} in float",
+    )
+
+
+def refuse_lost_halves(task: Task) -> None:
+    """Raise where a weight is to be stored as float16 that float16 cannot hold.
+
+    Raises:
+        PassError: it cannot.
+    """
+    if task.bits != 16:
+        return
+    reason = why_not_half(numpy_helper.to_array(task.weight.tensor))
+    if reason is not None:
+        raise PassError(
+            f"overrides: the weight {task.weight.name} {reason}; give it 8 bits or float"
+        )
