@@ -28,7 +28,7 @@ class Recipe(BaseModel):
 
     model_sha256: str
     artifact_sha256: str
-    resolved_spec: JsonObject
+    resolved_spec: JsonObject | None
     calibration_sha256: str | None
     calibration_transform: str | None = None
     evaluation_sha256: str | None
@@ -81,6 +81,10 @@ def reproduce(recipe: Recipe, files: Ingredients, target: Path, settings: Settin
         ChildFailedError: it takes more memory or time than the settings allow.
     """
     _check(recipe, files)
+    if recipe.resolved_spec is None:  # the job returned the model as it was
+        shutil.copyfile(files.model, target)
+        sha256 = _sha256(target)
+        return Reproduction(sha256, sha256 == recipe.artifact_sha256, list(_differences(recipe)))
     with (
         tempfile.TemporaryDirectory(prefix="onnxpress-reproduce-") as name,
         Sandbox(spares=0) as sandbox,
@@ -117,11 +121,12 @@ def _check(recipe: Recipe, files: Ingredients) -> None:
 
 
 def _request(recipe: Recipe, files: Ingredients, folder: Path, settings: Settings) -> JsonObject:
-    evaluation = recipe.resolved_spec.get("evaluation", {}) | NO_MEASUREMENT
+    spec = recipe.resolved_spec or {}
+    evaluation = spec.get("evaluation", {}) | NO_MEASUREMENT
     request: JsonObject = {
         "operation": "compress_model",
         "model_path": str(files.model.resolve()),
-        "spec": recipe.resolved_spec | {"evaluation": evaluation, "gates": {}},
+        "spec": spec | {"evaluation": evaluation, "gates": {}},
         "artifact_folder": str(folder / "artifact"),
         "workdir": str(folder / "work"),
         "default_execution_provider": recipe.execution_provider,

@@ -12,10 +12,11 @@ from worker.engine.cache import Cache
 from worker.engine.evaluation import Comparison, compare
 from worker.engine.model_io import LoadedModel, save
 from worker.engine.original import Original
-from worker.engine.pass_runner import PassesOutcome, apply_passes
-from worker.engine.passes.base import Pass, PassContext
+from worker.engine.pass_runner import apply_passes
+from worker.engine.passes.base import Pass, PassContext, SkippedNode
 from worker.engine.preparation.prepare import Prepared
 from worker.engine.progress import Progress
+from worker.engine.report.contents import PassReport
 from worker.engine.ruin import faint_warnings, find_ruin, ruin_error, sigmoid_outputs
 from worker.engine.tidying import Tidied, tidy
 from worker.engine.timing import LoadedPair
@@ -31,15 +32,26 @@ class Folders:
 
 
 @dataclass(frozen=True)
-class Written:
-    """A compressed model on disk, read back from there, and how it was made."""
+class Making:
+    """How a compressed model was made, without the model itself."""
 
+    passes: Sequence[Pass]
+    resolved: list[Pass] = field(default_factory=list)
+    """The passes with their measured choices written out."""
+    reports: list[PassReport] = field(default_factory=list)
+    skipped: list[SkippedNode] = field(default_factory=list)
+    tidied: Tidied = field(default_factory=Tidied)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A compressed model on disk, read back from there."""
+
+    making: Making
     artifact: Path
     loaded: LoadedModel
     pair: LoadedPair
     prepared: Prepared
-    outcome: PassesOutcome
-    tidied: Tidied
 
 
 @dataclass(frozen=True)
@@ -62,17 +74,8 @@ def make_candidate(
     Raises:
         EngineError: a pass cannot do what was asked, or the result is unusable.
     """
-    written = _write(original, passes, folders, progress)
-    with progress.stage("evaluating") as report_progress:
-        comparison = compare(
-            written.pair.before,
-            written.pair.after,
-            original.samples.evaluation,
-            original.scoring,
-            report_progress,
-        )
-        warnings = _judge_answers(original, written, comparison, folders.work)
-    return Candidate(written, comparison, warnings)
+    written = write_candidate(original, passes, folders, progress)
+    return compare_candidate(original, written, folders.work, progress)
 
 
 def pass_context(
@@ -85,11 +88,11 @@ def pass_context(
         report_progress=report_progress,
         seed=original.request.spec.seed,
         execution_provider=original.execution_provider,
-        cache=Cache(original.request.cache_folder),
+        cache=Cache(original.cache_folder),
     )
 
 
-def _write(
+def write_candidate(
     original: Original, passes: Sequence[Pass], folders: Folders, progress: Progress
 ) -> Written:
     """Apply the passes, write the artifact and read it back."""
@@ -101,14 +104,45 @@ def _write(
         folders.artifact.mkdir(parents=True, exist_ok=True)
         tidied = tidy(outcome.model, keep_names=original.request.spec.keep_names)
         artifact = save(outcome.model, folders.artifact)
-        loaded = verify_file(artifact, folders.work / "result")
-        started = time.perf_counter()
-        session = open_result(
-            loaded.path, original.session, original.threads, original.execution_provider
-        )
-        load_seconds = time.perf_counter() - started
+        making = Making(passes, outcome.resolved, outcome.reports, outcome.skipped, tidied)
+        del outcome
+        return open_written(original, making, artifact, folders.work)
+
+
+def open_written(original: Original, making: Making, artifact: Path, folder: Path) -> Written:
+    """Load an artifact from its file, with every check, beside the original.
+
+    Raises:
+        VerificationError: it does not load, or has other inputs or outputs.
+    """
+    loaded = verify_file(artifact, folder / "result")
+    started = time.perf_counter()
+    session = open_result(
+        loaded.path, original.session, original.threads, original.execution_provider
+    )
+    load_seconds = time.perf_counter() - started
     pair = LoadedPair(original.session, session, original.load_seconds, load_seconds)
-    return Written(artifact, loaded, pair, prepared, outcome, tidied)
+    return Written(making, artifact, loaded, pair, original.prepared_for(making.passes))
+
+
+def compare_candidate(
+    original: Original, written: Written, folder: Path, progress: Progress
+) -> Candidate:
+    """Run both models on the evaluation samples.
+
+    Raises:
+        VerificationError: the compressed model does not run, or its answers are ruined.
+    """
+    with progress.stage("evaluating") as report_progress:
+        comparison = compare(
+            written.pair.before,
+            written.pair.after,
+            original.samples.evaluation,
+            original.scoring,
+            report_progress,
+        )
+        warnings = _judge_answers(original, written, comparison, folder)
+    return Candidate(written, comparison, warnings)
 
 
 def _judge_answers(
@@ -123,7 +157,7 @@ def _judge_answers(
     ruins = find_ruin(fidelity, limit_db, sigmoids)
     if ruins:
         sample = next(islice(original.samples.evaluation, ruins[0].sample, None))
-        pair = ModelPair(written.prepared.model, written.loaded.model, written.tidied)
+        pair = ModelPair(written.prepared.model, written.loaded.model, written.making.tidied)
         blame = describe_blame(pair, sample.feeds, folder / "blame")
         raise ruin_error(ruins, fidelity, limit_db, blame)
     return faint_warnings(fidelity, limit_db, sigmoids)

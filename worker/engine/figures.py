@@ -37,9 +37,9 @@ def measure_candidate(original: Original, candidate: Candidate, progress: Progre
     written = candidate.written
     with progress.stage("measuring") as report_progress:
         feeds = [sample.feeds for sample in first(original.samples.evaluation, LATENCY_FEEDS)]
-        before = measure(original.loaded.model, original.loaded.files, feeds[0])
+        before = original.measures
         after = measure(written.loaded.model, written.loaded.files, feeds[0])
-        layers = layer_errors(written.prepared.model, written.loaded.model, written.tidied)
+        layers = layer_errors(written.prepared.model, written.loaded.model, written.making.tidied)
         performance: Performance | None = None
         if options is not None:
             subjects = Subjects(

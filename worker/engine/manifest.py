@@ -22,13 +22,16 @@ def make_manifest(
     resolved: Sequence[Pass],
     provider: ExecutionProvider,
 ) -> Manifest:
-    """Return what it takes to reproduce an artifact that the resolved passes made."""
+    """Return what it takes to reproduce an artifact that the resolved passes made.
+
+    Without any, the artifact is the model itself.
+    """
     cpu, flags = processor()
     return Manifest(
         model_sha256=model_sha256,
         artifact_sha256=file_sha256(artifact),
         spec_sha256=hashlib.sha256(request.spec.model_dump_json().encode()).hexdigest(),
-        resolved_spec=request.spec.model_copy(update={"passes": list(resolved)}),
+        resolved_spec=request.spec.with_passes(resolved) if resolved else None,
         calibration_sha256=_optional_sha256(request.calibration_path),
         calibration_transform=request.calibration_transform,
         evaluation_transform=request.evaluation_transform,

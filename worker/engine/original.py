@@ -3,16 +3,19 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from worker.engine.datasets.job_samples import JobSamples, choose_samples
 from worker.engine.datasets.splitting import first
 from worker.engine.evaluation import Scoring, choose_scores, choose_thresholds
 from worker.engine.inspection import describe
+from worker.engine.measures import measure
 from worker.engine.model_io import LoadedModel, load
 from worker.engine.passes.base import Pass
 from worker.engine.preparation.prepare import Prepared, prepare
 from worker.engine.progress import Progress
+from worker.engine.report.contents import ModelMeasures
 from worker.engine.requests import CompressModel, ModelInfo
 from worker.engine.runtime import ExecutionProvider, Session, open_session
 from worker.engine.samples import Feeds
@@ -31,6 +34,8 @@ class Original:
     scoring: Scoring
     feeds: Feeds
     """One run's inputs."""
+    cache_folder: Path | None
+    """Where passes keep what others may use; None keeps nothing."""
     _prepared: dict[int, Prepared] = field(default_factory=dict)
 
     @property
@@ -43,6 +48,11 @@ class Original:
     def execution_provider(self) -> ExecutionProvider:
         """Where the models run."""
         return self.request.spec.execution_provider or self.request.default_execution_provider
+
+    @cached_property
+    def measures(self) -> ModelMeasures:
+        """Its file's sizes and contents."""
+        return measure(self.loaded.model, self.loaded.files, self.feeds)
 
     def prepared_for(self, passes: Sequence[Pass]) -> Prepared:
         """Return the prepared model, at the opset that these passes need; the latest is kept.
@@ -83,14 +93,23 @@ def open_original(request: CompressModel, folder: Path, progress: Progress) -> O
         samples.warnings.extend(warnings)
         report_progress(0.6)
         original = Original(
-            request,
-            loaded,
-            info,
-            session,
-            load_seconds,
-            samples,
-            Scoring(plans, spec.seed, thresholds),
-            sample.feeds,
+            request=request,
+            loaded=loaded,
+            info=info,
+            session=session,
+            load_seconds=load_seconds,
+            samples=samples,
+            scoring=Scoring(plans, spec.seed, thresholds),
+            feeds=sample.feeds,
+            cache_folder=_cache_folder(request, folder),
         )
-        original.prepared_for(spec.passes)
+        original.prepared_for(spec.passes or [])
     return original
+
+
+def _cache_folder(request: CompressModel, folder: Path) -> Path | None:
+    """Return where to keep what candidates share; a job with a goal has always use for one."""
+    if request.cache_folder is not None or request.spec.goal is None:
+        return request.cache_folder
+    (folder / "cache").mkdir()
+    return folder / "cache"

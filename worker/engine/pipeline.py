@@ -1,6 +1,9 @@
 """The whole of a compression: prepare, compress, verify, evaluate, measure, judge."""
 
 import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from worker.engine.blame.blaming import find_blame
@@ -14,9 +17,23 @@ from worker.engine.original import Original, open_original
 from worker.engine.pass_runner import private_folder
 from worker.engine.progress import Progress
 from worker.engine.report.blame import Blame
+from worker.engine.report.frontier import Frontier
 from worker.engine.report.report import Report
 from worker.engine.requests import CompressedModel, CompressModel, ReportProgress
 from worker.engine.runtime import provider_in_use, readable
+from worker.engine.search.budget import Budget
+from worker.engine.search.searching import search
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a job returns, measured; of a search, also what else it tried."""
+
+    candidate: Candidate
+    figures: Figures
+    blame: Blame | None = None
+    frontier: Frontier | None = None
+    alternatives: Sequence[Path] = ()
 
 
 def compress(request: CompressModel, report_progress: ReportProgress) -> CompressedModel:
@@ -25,20 +42,34 @@ def compress(request: CompressModel, report_progress: ReportProgress) -> Compres
     Raises:
         EngineError: what failed and what to change; the artifact folder is then gone.
     """
+    started = time.perf_counter()
     progress = Progress(report_progress)
     try:
         with private_folder(request.workdir / "pipeline") as folder:
             original = open_original(request, folder, progress)
-            folders = Folders(request.artifact_folder, folder)
-            candidate = make_candidate(original, request.spec.passes, folders, progress)
-            figures = measure_candidate(original, candidate, progress)
-            blame = _blame(original, candidate, folder, progress)
-            report = _report(original, candidate, figures, blame, progress)
+            goal = request.spec.goal
+            if goal is None:
+                result = _apply_passes(original, folder, progress)
+            else:
+                budget = Budget(goal.budget_seconds, started)
+                found = search(original, goal, folder / "search", budget, progress)
+                result = Result(
+                    found.candidate,
+                    found.figures,
+                    frontier=found.frontier,
+                    alternatives=found.alternatives,
+                )
+            report = _report(original, result, progress)
     except EngineError:
         shutil.rmtree(request.artifact_folder, ignore_errors=True)
         raise
-    name = candidate.written.artifact.name
-    return CompressedModel.model_validate({"artifact_name": name, "report": report})
+    return CompressedModel.model_validate(
+        {
+            "artifact_name": result.candidate.written.artifact.name,
+            "alternatives": [path.name for path in result.alternatives],
+            "report": report,
+        }
+    )
 
 
 def _blame(
@@ -58,13 +89,17 @@ def _blame(
             return None
 
 
-def _report(
-    original: Original,
-    candidate: Candidate,
-    figures: Figures,
-    blame: Blame | None,
-    progress: Progress,
-) -> Report:
+def _apply_passes(original: Original, folder: Path, progress: Progress) -> Result:
+    """Return what the passes of the spec make."""
+    request = original.request
+    folders = Folders(request.artifact_folder, folder)
+    candidate = make_candidate(original, request.spec.passes or [], folders, progress)
+    figures = measure_candidate(original, candidate, progress)
+    return Result(candidate, figures, _blame(original, candidate, folder, progress))
+
+
+def _report(original: Original, result: Result, progress: Progress) -> Report:
+    candidate, figures, frontier = result.candidate, result.figures, result.frontier
     written, comparison = candidate.written, candidate.comparison
     performance = figures.performance
     spending = progress.accounts.total()
@@ -80,14 +115,18 @@ def _report(
             "loading": performance and performance.loading,
             "kernels": performance and performance.kernels,
             "layers": figures.layers,
-            "passes": written.outcome.reports,
+            "passes": written.making.reports,
             "durations_seconds": progress.accounts.durations_seconds,
             "spending": spending,
         },
     )
     warnings = original.samples.warnings + candidate.warnings + figures.warnings
+    verdict = judge(original.request.spec.verdict_gates, measured, warnings)
+    if frontier is not None:
+        summary = f"{frontier.conclusion} {verdict.summary}"
+        verdict = verdict.model_copy(update={"summary": summary})
     return Report(
-        verdict=judge(original.request.spec.gates, measured, warnings),
+        verdict=verdict,
         before=figures.before,
         after=figures.after,
         fidelity=comparison.fidelity,
@@ -97,17 +136,18 @@ def _report(
         kernels=None if performance is None else performance.kernels,
         peak_memory_bytes=spending.peak_memory_bytes,
         layers=figures.layers,
-        blame=blame,
-        passes=written.outcome.reports,
-        skipped=written.outcome.skipped,
-        preparation=written.prepared.notes + written.tidied.notes,
+        blame=result.blame,
+        passes=written.making.reports,
+        skipped=written.making.skipped,
+        preparation=written.prepared.notes + written.making.tidied.notes,
+        frontier=frontier,
         durations_seconds=progress.accounts.durations_seconds,
         spending=spending,
         manifest=make_manifest(
             original.request,
             original.loaded.sha256,
             written.artifact,
-            written.outcome.resolved,
+            written.making.resolved,
             provider_in_use(written.pair.after),
         ),
     )

@@ -9,6 +9,7 @@ from worker.engine.requests import ReportProgress
 SPANS = {
     "preparing": (0.0, 0.05),
     "compressing": (0.05, 0.65),
+    "searching": (0.05, 0.9),
     "verifying": (0.65, 0.7),
     "evaluating": (0.7, 0.85),
     "measuring": (0.85, 0.95),

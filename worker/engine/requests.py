@@ -73,10 +73,18 @@ class DatasetInfo(BaseModel):
     has_labels: bool
 
 
-class CompressedModel(BaseModel):
-    """The artifact's file name inside `artifact_folder`, and the report."""
+ArtifactName = Literal["model.onnx", "model.zip"]
 
-    artifact_name: Literal["model.onnx", "model.zip"]
+
+class CompressedModel(BaseModel):
+    """The artifact's file name inside `artifact_folder`, and the report.
+
+    Of a job with a goal there may be alternatives: their file names, the first in
+    `artifact_folder/alternative_1`, and so on.
+    """
+
+    artifact_name: ArtifactName
+    alternatives: Annotated[list[ArtifactName], Field(max_length=2)] = []
     report: Report
 
 

@@ -1,10 +1,12 @@
 """The compression spec, version 1: what to do, how to judge it, and what must hold."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worker.engine.passes import AnyPass
+from worker.engine.passes.base import Pass
 from worker.engine.report.paths import check_path
 from worker.engine.runtime import ExecutionProvider
 from worker.engine.scoring.declared import AskedMetric
@@ -16,6 +18,10 @@ class SpecPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+MethodName = Literal[
+    "dynamic_quantization", "float16", "static_quantization", "weight_quantization"
+]
+"""Methods that a goal may use: pruned weights are meant to be trained further."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -107,14 +113,36 @@ class Gates(SpecPart):
     """
 
 
+class Goal(SpecPart):
+    """What the result should be, for a job that finds the passes itself."""
+
+    minimize: Literal["size", "latency", "balanced"]
+    """What to make as small as the limits allow: the file, the time of one run, or both: `balanced`
+    weighs a file half as large as much as a run half as long."""
+    within: Gates = Gates()
+    """Limits the result must keep. Where none can, the job returns what comes closest, and says
+    what stood in the way."""
+    budget_seconds: Annotated[float, Field(ge=1, le=86_400)] = 600.0
+    """Wall time of the whole job, kept within a tenth. More time finds better results, up to the
+    point where nothing is left to try."""
+    methods: Annotated[tuple[MethodName, ...], Field(min_length=1)] | None = None
+    """Methods that may be used; left out, all but those that change weights for good."""
+
+
 class Spec(SpecPart):
-    """What a job does: passes in order, then evaluation against the original, then gates."""
+    """What a job does: passes in order, or a goal; then evaluation against the original.
+
+    Give either `passes` or a `goal`.
+    """
 
     version: Literal[1] = 1
-    passes: Annotated[list[AnyPass], Field(min_length=1, max_length=8)]
+    passes: Annotated[list[AnyPass], Field(min_length=1, max_length=8)] | None = None
     """Compression methods, applied in this order."""
+    goal: Goal | None = None
+    """In place of `passes`: what to find, by making and measuring many candidates."""
     evaluation: Evaluation = Evaluation()
     gates: Gates = Gates()
+    """Limits of a result of `passes`; those of a goal are `goal.within`."""
     keep_names: bool = False
     """Keep the names of inner values; by default they are shortened where they take more than 3 %
     of the file. Graph inputs, graph outputs and nodes keep theirs either way."""
@@ -123,3 +151,23 @@ class Spec(SpecPart):
     execution_provider: ExecutionProvider | None = None
     """`cuda` runs calibration and evaluation on a GPU where onnxruntime offers one; left out, the
     worker's own setting."""
+
+    @model_validator(mode="after")
+    def _says_what_to_do(self) -> Self:
+        if (self.passes is None) == (self.goal is None):
+            raise ValueError("give either passes or a goal")
+        if self.goal is not None and self.gates != Gates():
+            raise ValueError("the limits of a goal are goal.within; leave gates out")
+        if self.goal is not None and self.goal.minimize != "size" and not self.evaluation.latency:
+            raise ValueError("evaluation.latency is null, but the goal is about latency")
+        return self
+
+    @property
+    def verdict_gates(self) -> Gates:
+        """The gates that the verdict is about."""
+        return self.gates if self.goal is None else self.goal.within
+
+    def with_passes(self, passes: Sequence[Pass]) -> "Spec":
+        """Return the spec of a job that applies these passes; a goal's limits become its gates."""
+        update = {"passes": list(passes), "goal": None, "gates": self.verdict_gates}
+        return self.model_copy(update=update)

@@ -43,7 +43,7 @@ def find_blame(original: Original, candidate: Candidate, folder: Path) -> Blame 
     budget = Budget(options.budget_seconds)
     written = candidate.written
     samples = [s.feeds for s in first(original.samples.evaluation, options.samples)]
-    pair = ModelPair(written.prepared.model, written.loaded.model, written.tidied)
+    pair = ModelPair(written.prepared.model, written.loaded.model, written.making.tidied)
     found = investigate(pair, samples, folder / "blame", budget)
     if not found.effects:
         return None
@@ -91,7 +91,7 @@ def _unexplained(found: Investigation, result_db: float) -> list[str]:
 
 def _job(original: Original, candidate: Candidate, folder: Path) -> Job:
     """Return how to make the candidate again."""
-    outcome = candidate.written.outcome
+    making = candidate.written.making
 
     def make(passes: Sequence[Pass]) -> onnx.ModelProto:
         prepared = original.prepared_for(passes)
@@ -100,8 +100,8 @@ def _job(original: Original, candidate: Candidate, folder: Path) -> Job:
 
     return Job(
         spec=original.request.spec,
-        resolved=outcome.resolved,
-        changed=[set(report.changed_nodes) for report in outcome.reports],
-        seconds=sum(report.duration_seconds for report in outcome.reports),
+        resolved=making.resolved,
+        changed=[set(report.changed_nodes) for report in making.reports],
+        seconds=sum(report.duration_seconds for report in making.reports),
         run=make,
     )

@@ -76,7 +76,7 @@ def mend(found: Investigation, job: Job, result_db: float, folder: Path, budget:
         if not names or best_db >= MENDED_DB or budget.left < job.seconds:
             break
         tried = {**tried, **{name: tried.get(name, 0) + 1 for name in names}}
-        remedy = remedied(job.spec.passes, tried, job.changed)
+        remedy = remedied(job.spec.passes or [], tried, job.changed)
         again = remedied(job.resolved, tried, job.changed)
         if remedy is None or again is None:
             break

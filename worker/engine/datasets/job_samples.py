@@ -99,7 +99,9 @@ def _split_evaluation(
 
 
 def _needs_samples(request: CompressModel) -> bool:
-    return any(step.needs_samples for step in request.spec.passes)
+    if request.spec.goal is not None:
+        return True
+    return any(step.needs_samples for step in request.spec.passes or [])
 
 
 def _same_sample(given: FittedSamples) -> list[str]:

@@ -1,6 +1,7 @@
 """The report as a compact Markdown document, the verdict first."""
 
 from worker.engine.report.markdown_blame import blame_section
+from worker.engine.report.markdown_frontier import frontier_section
 from worker.engine.report.markdown_quality import quality_sections
 from worker.engine.report.markdown_speed import speed_sections, spending_section
 from worker.engine.report.markdown_text import ABSENT, code, escaped, number, table
@@ -14,6 +15,7 @@ def render_markdown(report: Report) -> str:
     """Return a report as Markdown."""
     sections = [
         _verdict(report),
+        frontier_section(report),
         _sizes(report),
         *quality_sections(report),
         *speed_sections(report),

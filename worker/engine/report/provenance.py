@@ -10,9 +10,9 @@ class Manifest(ReportPart):
     model_sha256: str
     artifact_sha256: str
     spec_sha256: str
-    resolved_spec: Spec
+    resolved_spec: Spec | None
     """The spec with every choice that was measured written out: on any machine, with the same
-    files, it gives the same artifact."""
+    files, it gives the same artifact. Null where that is the model itself."""
     calibration_sha256: str | None
     calibration_transform: str | None = None
     """How images became arrays, as JSON, where that was not in the dataset itself."""

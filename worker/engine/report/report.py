@@ -6,6 +6,7 @@ from worker.engine.passes.base import SkippedNode
 from worker.engine.report.base import ReportPart
 from worker.engine.report.blame import Blame
 from worker.engine.report.contents import LayerError, ModelMeasures, PassReport
+from worker.engine.report.frontier import Frontier
 from worker.engine.report.kernels import KernelProfile
 from worker.engine.report.provenance import Manifest
 from worker.engine.report.quality import OutputFidelity, Score
@@ -33,11 +34,14 @@ class Report(ReportPart):
     layers: list[LayerError]
     """Worst first."""
     blame: Blame | None = None
-    """Which nodes cost the answers, and what would mend it; null where it was not looked into."""
+    """Which nodes cost the answers, and what would mend it; null where it was not looked into,
+    as for a goal: submit the spec of a point for that."""
     passes: list[PassReport]
     skipped: list[SkippedNode]
     preparation: list[str]
     """What was mended or folded before the passes, and tidied up after them."""
+    frontier: Frontier | None = None
+    """Of a job with a goal: what was tried."""
     durations_seconds: dict[str, float]
     """Wall time of each stage."""
     spending: Spending | None = None

@@ -6,6 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from worker.engine.report.html import figures, words
 from worker.engine.report.report import Report
+from worker.engine.spec import Spec
 
 SKIPPED_NODES = 200
 
@@ -31,5 +32,9 @@ def render_page(report: Report) -> str:
         report=report,
         figures=figures,
         skipped_nodes=SKIPPED_NODES,
-        resolved_spec=json.dumps(report.manifest.resolved_spec.model_dump(mode="json"), indent=2),
+        resolved_spec=_as_json(report.manifest.resolved_spec),
     )
+
+
+def _as_json(spec: Spec | None) -> str:
+    return "" if spec is None else json.dumps(spec.model_dump(mode="json"), indent=2)

@@ -1,0 +1,62 @@
+import pytest
+
+from tests.worker.engine.search.conftest import make_point
+from worker.engine.search.choosing import pareto_optimal, ranked, violation
+from worker.engine.spec import Gates, Goal
+
+LIMITS = Gates(max_accuracy_drop=0.01, max_latency_ratio=1.05)
+
+
+def names(points):
+    return [point.proposal.name for point in points]
+
+
+@pytest.mark.parametrize(
+    ("minimize", "order"),
+    [
+        ("size", ["small", "both", "fast"]),
+        ("latency", ["fast", "both", "small"]),
+        # Products of both ratios: 0.2 * 1.0, 0.4 * 0.45 and 0.7 * 0.4.
+        ("balanced", ["both", "small", "fast"]),
+    ],
+)
+def test_ranks_by_what_is_to_be_minimized(minimize, order):
+    points = [
+        make_point("small", size=200, latency=1.0),
+        make_point("fast", size=700, latency=0.4),
+        make_point("both", size=400, latency=0.45),
+    ]
+
+    assert names(ranked(Goal(minimize=minimize), points)) == order
+
+
+def test_takes_the_smaller_of_two_that_are_equally_fast():
+    points = [make_point("large", 900, latency=0.5), make_point("small", 300, latency=0.503)]
+
+    assert names(ranked(Goal(minimize="latency"), points)) == ["small", "large"]
+
+
+def test_ranks_what_keeps_the_limits_before_what_does_not():
+    goal = Goal(minimize="size", within=LIMITS)
+    points = [
+        make_point("bad", size=100, drop=0.05, limits=LIMITS),
+        make_point("good", size=900, limits=LIMITS),
+        make_point("close", size=200, drop=0.02, limits=LIMITS),
+    ]
+
+    assert names(ranked(goal, points)) == ["good", "close", "bad"]
+
+
+def test_a_violation_is_the_sum_of_what_exceeds_each_limit():
+    point = make_point("far", latency=2.1, drop=0.02, limits=LIMITS)
+
+    # Twice the latency is one more than its limit, and so is twice the drop.
+    assert violation(point) == pytest.approx(2.0)
+
+
+def test_a_point_is_optimal_where_no_other_is_better_in_all():
+    small, fast = make_point("small", 200), make_point("fast", 400, latency=0.5)
+    exact, worse = make_point("exact", 400), make_point("worse", 500, drop=0.1)
+    small.measured.accuracy[0].after = 0.85
+
+    assert pareto_optimal([small, fast, exact, worse]) == [small, fast]

@@ -1,0 +1,149 @@
+import hashlib
+
+import pytest
+from onnx import helper
+
+from tests.onnx_models import float_value, model_of
+from worker.engine.errors import InvalidDatasetError
+from worker.engine.operations import run
+from worker.engine.requests import CompressModel
+
+LIMITS = {"min_sqnr_db": 20, "max_latency_ratio": 50}
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def point_of(answer, role):
+    return next(p for p in answer.report.frontier.points if p.role == role)
+
+
+@pytest.fixture
+def without_weights():
+    nodes = [helper.make_node("Relu", ["image"], ["active"], name="relu")]
+    nodes += [helper.make_node("GlobalMaxPool", ["active"], ["scores"], name="pool")]
+    return model_of(
+        nodes,
+        inputs=[float_value("image", ["batch", 3, 8, 8])],
+        outputs=[float_value("scores", ["batch", 3, 1, 1])],
+    )
+
+
+def test_finds_the_smallest_that_keeps_the_limits(reach, tmp_path):
+    answer = reach(minimize="size", within=LIMITS)
+
+    frontier = answer.report.frontier
+    artifact = tmp_path / "artifact0" / answer.artifact_name
+    smallest = min(p.size_bytes for p in frontier.points if p.meets_goal)
+    assert frontier.is_met
+    assert answer.report.verdict.passed
+    assert point_of(answer, "chosen").size_bytes == artifact.stat().st_size == smallest
+    assert answer.report.manifest.artifact_sha256 == sha256(artifact)
+    assert frontier.conclusion in answer.report.verdict.summary
+    assert list((tmp_path / "work0").iterdir()) == []
+
+
+def test_keeps_the_next_two_beside_the_choice(reach, tmp_path):
+    answer = reach(minimize="size", within=LIMITS)
+
+    folder = tmp_path / "artifact0"
+    sizes = [
+        (folder / f"alternative_{number}" / name).stat().st_size
+        for number, name in enumerate(answer.alternatives, start=1)
+    ]
+    assert sizes == [point_of(answer, f"alternative_{n}").size_bytes for n in (1, 2)]
+    assert len(list(folder.rglob("model.*"))) == 3
+
+
+def test_every_point_is_made_again_by_its_spec(reach, tmp_path, images):
+    answer = reach(minimize="size", within=LIMITS)
+
+    for number, role in enumerate(("chosen", "alternative_1")):
+        spec = point_of(answer, role).spec
+        (tmp_path / f"again{number}").mkdir()
+        again = CompressModel(
+            model_path=tmp_path / "upload.onnx",
+            calibration_path=images,
+            spec=spec.model_dump(mode="json"),
+            artifact_folder=tmp_path / f"copy{number}",
+            workdir=tmp_path / f"again{number}",
+        )
+        run(again, lambda *_: None)
+    first = tmp_path / "artifact0"
+    assert sha256(tmp_path / "copy0" / "model.onnx") == sha256(first / "model.onnx")
+    copy, alternative = tmp_path / "copy1", first / "alternative_1"
+    assert sha256(copy / "model.onnx") == sha256(alternative / "model.onnx")
+
+
+def test_returns_the_model_as_it_was_where_nothing_can_be_compressed(
+    reach, without_weights, tmp_path
+):
+    answer = reach(model=without_weights, minimize="size")
+
+    artifact = tmp_path / "artifact0" / answer.artifact_name
+    assert artifact.read_bytes() == (tmp_path / "upload.onnx").read_bytes()
+    assert answer.report.verdict.summary.startswith("Compression does not pay here")
+    assert answer.report.manifest.resolved_spec is None
+    assert answer.report.layers == answer.report.passes == answer.alternatives == []
+    assert point_of(answer, "chosen").name == "the original"
+
+
+def test_comes_as_close_as_it_can_to_a_goal_out_of_reach(reach):
+    answer = reach(minimize="latency", within={"max_size_ratio": 0.01, "max_latency_ratio": 50})
+
+    frontier = answer.report.frontier
+    smallest = min(p.size_bytes for p in frontier.points if p.size_bytes)
+    assert not frontier.is_met
+    assert not answer.report.verdict.passed
+    assert point_of(answer, "chosen").size_bytes == smallest
+    assert "max_size_ratio" in frontier.conclusion
+    assert point_of(answer, "chosen").missed[0].startswith("max_size_ratio")
+
+
+def test_uses_the_methods_it_may(reach):
+    answer = reach(minimize="size", methods=["float16"])
+
+    points = answer.report.frontier.points[1:]
+    assert [p.spec.passes[0].method for p in points] == ["float16"]
+
+
+def test_a_budget_that_is_too_short_leaves_the_original(reach, monkeypatch):
+    monkeypatch.setattr("worker.engine.search.searching.SHARE_KEPT_BACK", 1e6)
+    monkeypatch.setattr("worker.engine.search.searching.LARGEST_SHARE", 1.0)
+
+    answer = reach(minimize="size", within=LIMITS)
+
+    frontier = answer.report.frontier
+    assert frontier.ended == "budget spent"
+    assert point_of(answer, "chosen").name == "the original"
+    assert "the budget was spent" in frontier.conclusion
+
+
+def test_the_progress_of_a_search_never_goes_back(reach):
+    stages = []
+
+    reach(stages, minimize="size", within=LIMITS)
+
+    fractions = [fraction for _, fraction in stages]
+    assert fractions == sorted(fractions)
+    assert list(dict.fromkeys(name for name, _ in stages)) == [
+        "preparing",
+        "searching",
+        "measuring",
+    ]
+
+
+def test_data_that_do_not_fit_are_the_callers_to_mend(tmp_path, reach, images):
+    reach(minimize="size", methods=["float16"])
+    request = CompressModel(
+        model_path=tmp_path / "upload.onnx",
+        evaluation_path=images,
+        spec={"goal": {"minimize": "size"}, "evaluation": {"metrics": ["auc"]}},
+        artifact_folder=tmp_path / "refused",
+        workdir=tmp_path / "work0",
+    )
+
+    with pytest.raises(InvalidDatasetError):
+        run(request, lambda *_: None)
+    assert not (tmp_path / "refused").exists()

@@ -1,0 +1,1 @@
+"""Finding the passes that reach a goal: many candidates, each made and measured."""

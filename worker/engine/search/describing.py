@@ -1,0 +1,110 @@
+"""The report of a search: its points, and in words what was found and what stood in the way."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from worker.engine.decibels import EQUAL_DB
+from worker.engine.report.frontier import Frontier, FrontierPoint, Role
+from worker.engine.search.choosing import pareto_optimal
+from worker.engine.search.point import Attempt, Point
+from worker.engine.search.study import Study
+from worker.engine.spec import Spec
+
+ROLES: tuple[Role, ...] = ("chosen", "alternative_1", "alternative_2")
+OBJECTIVES = {
+    "size": "smaller",
+    "latency": "faster",
+    "balanced": "smaller or faster in balance",
+}
+
+
+def describe_frontier(
+    study: Study,
+    kept: Sequence[Point],
+    ended: Literal["nothing left to try", "budget spent"],
+) -> Frontier:
+    """Return what the report says; of the kept points the first is the choice."""
+    roles = dict(zip(kept, ROLES, strict=False))
+    optimal = set(pareto_optimal(study.points))
+    points = []
+    for tried in study.tried:
+        if isinstance(tried, Attempt):
+            points.append(_describe_attempt(tried))
+            continue
+        point = _describe_point(tried, study.original.request.spec)
+        point.role = roles.get(tried)
+        point.is_pareto_optimal = tried in optimal
+        if point.role is None:
+            point.dropped = _why_not(tried, point.is_pareto_optimal)
+        points.append(point)
+    return Frontier(
+        goal=study.goal,
+        is_met=kept[0].meets_goal,
+        conclusion=_conclusion(study, kept[0]),
+        points=points,
+        ended=ended,
+        spent_seconds=study.budget.spent_seconds,
+    )
+
+
+def _describe_attempt(attempt: Attempt) -> FrontierPoint:
+    return FrontierPoint(
+        name=attempt.proposal.name,
+        spec=None,
+        dropped=attempt.dropped,
+        duration_seconds=attempt.duration_seconds,
+    )
+
+
+def _describe_point(point: Point, spec: Spec) -> FrontierPoint:
+    sqnr = point.worst_sqnr_db
+    return FrontierPoint(
+        name=point.proposal.name,
+        spec=None if point.is_original else spec.with_passes(point.making.resolved),
+        size_bytes=point.size_bytes,
+        size_ratio=point.size_ratio,
+        latency_ratio=None if point.measured.latency is None else point.latency_ratio,
+        worst_sqnr_db=None if sqnr == EQUAL_DB else sqnr,
+        scores=[] if point.is_original else list(point.comparison.accuracy),
+        meets_goal=point.meets_goal,
+        missed=[f"{gate.gate}: {gate.detail}" for gate in point.missed],
+        duration_seconds=point.duration_seconds,
+    )
+
+
+def _why_not(point: Point, is_optimal: bool) -> str:
+    if not point.meets_goal:
+        return f"misses {', '.join(gate.gate for gate in point.missed)}"
+    if not is_optimal:
+        return "another point is at least as good in size, latency and answers"
+    return "others come closer to the goal"
+
+
+def _conclusion(study: Study, chosen: Point) -> str:
+    """Return what was found in one sentence."""
+    made, tried = len(study.points) - 1, len(study.tried) - 1
+    count = f"{tried} candidates were tried and {made} could be measured"
+    if chosen.is_original and chosen.meets_goal:
+        why = _why_nothing_pays(study)
+        return f"Compression does not pay here: {count}, and {why}. This is the original model."
+    if chosen.meets_goal:
+        return f"Chosen of {made} measured candidates: {chosen.proposal.name}."
+    ways = ", ".join(f"{gate.gate} ({gate.detail})" for gate in chosen.missed)
+    return (
+        f"The goal was missed: {count}, and none keeps all limits; {chosen.proposal.name} comes"
+        f" closest. In the way stood {ways}."
+    )
+
+
+def _why_nothing_pays(study: Study) -> str:
+    """Return why the original is the best of all, in words."""
+    others = [point for point in study.points if not point.is_original]
+    if not others:
+        reasons = [tried.dropped for tried in study.tried if isinstance(tried, Attempt)]
+        return (
+            f"none could be: {reasons[0]}" if reasons else "nothing is allowed that could be tried"
+        )
+    missing = sorted({gate.gate for point in others for gate in point.missed})
+    if any(point.meets_goal for point in others):
+        return f"none that keeps the limits is {OBJECTIVES[study.goal.minimize]}"
+    return f"each misses {' or '.join(missing)}"

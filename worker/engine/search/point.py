@@ -1,0 +1,112 @@
+"""What a search knows of one candidate once its model is out of memory."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.engine.candidate import Making
+from worker.engine.decibels import EQUAL_DB
+from worker.engine.evaluation import Comparison
+from worker.engine.gates import judge, sqnr_of
+from worker.engine.measurements import Measurements
+from worker.engine.passes.base import Pass
+from worker.engine.report.verdict import GateResult
+from worker.engine.spec import Gates
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Passes to try, and what to call them."""
+
+    name: str
+    passes: Sequence[Pass]
+
+
+@dataclass
+class Attempt:
+    """A proposal of which no point came, and why."""
+
+    proposal: Proposal
+    dropped: str
+    duration_seconds: float
+
+
+@dataclass(eq=False)
+class Point:
+    """A candidate that was made and measured."""
+
+    proposal: Proposal
+    making: Making
+    artifact: Path | None
+    """None once it was removed, as another point is better in everything."""
+    sha256: str
+    comparison: Comparison
+    measured: Measurements
+    gates: list[GateResult]
+    warnings: list[str]
+    duration_seconds: float
+
+    @property
+    def is_original(self) -> bool:
+        """Whether nothing was done to the model."""
+        return not self.proposal.passes
+
+    @property
+    def seconds_of_a_run(self) -> float:
+        """The median of the original's runs, 0 where they are not timed."""
+        latency = self.measured.latency
+        return 0.0 if latency is None else latency.before.p50_seconds
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the file and its external data."""
+        return self.measured.after.size_bytes
+
+    @property
+    def size_ratio(self) -> float:
+        """Compressed over original file size."""
+        return self.measured.size_ratio
+
+    @property
+    def latency_ratio(self) -> float:
+        """Compressed over original latency; 1 where that is not measured, or one model is both."""
+        ratio = self.measured.latency_ratio
+        return 1.0 if ratio is None or self.is_original else ratio
+
+    @property
+    def worst_sqnr_db(self) -> float | None:
+        """Of the worst part of any output; None where none is floating point."""
+        return self.measured.worst(sqnr_of)
+
+    @property
+    def loss(self) -> float:
+        """How much worse the answers are: by score where there are labels, else in decibels."""
+        drop = self.measured.accuracy_drop
+        if drop is not None:
+            return max(0.0, drop)
+        sqnr = self.worst_sqnr_db
+        return -EQUAL_DB if sqnr is None else -sqnr
+
+    @property
+    def missed(self) -> list[GateResult]:
+        """The limits that it does not keep."""
+        return [gate for gate in self.gates if not gate.passed]
+
+    @property
+    def meets_goal(self) -> bool:
+        """Whether it keeps all limits."""
+        return not self.missed
+
+
+def judge_gates(gates: Gates, measured: Measurements) -> list[GateResult]:
+    """Return each gate on what is measured of every candidate, and whether it holds.
+
+    Limits on other parts of the report, such as the time to load, are judged of the choice only.
+    """
+    limits = tuple(each for each in gates.limits if _part(each.figure) in measured.parts)
+    return judge(gates.model_copy(update={"limits": limits}), measured, []).gates
+
+
+def _part(figure: str) -> str:
+    return re.split(r"[.\[]", figure, maxsplit=1)[0]

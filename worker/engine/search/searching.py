@@ -1,0 +1,124 @@
+"""The search of a job with a goal: try, choose, measure the choice again, and tell all of it."""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from worker.engine.candidate import Candidate
+from worker.engine.figures import Figures, measure_candidate
+from worker.engine.measurements import Measurements
+from worker.engine.original import Original
+from worker.engine.progress import Progress
+from worker.engine.report.frontier import Frontier
+from worker.engine.report.verdict import GateResult
+from worker.engine.search.budget import Budget, BudgetSpentError
+from worker.engine.search.candidates import proposals
+from worker.engine.search.choosing import pareto_optimal
+from worker.engine.search.describing import describe_frontier
+from worker.engine.search.point import Point, judge_gates
+from worker.engine.search.study import Study
+from worker.engine.spec import Goal
+
+ALTERNATIVES = 2
+MEASURED_AGAIN = 3
+"""Points that may turn out to miss a limit once they are measured as a job's result is."""
+SHARE_KEPT_BACK = 0.1
+LARGEST_SHARE = 0.5
+LONGEST_PAIRS = 50
+"""Pairs of runs that measuring the choice takes, and a little for its weights."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The choice, measured as the result of any job, and what else there was."""
+
+    candidate: Candidate
+    figures: Figures
+    frontier: Frontier
+    alternatives: list[Path]
+
+
+def search(
+    original: Original, goal: Goal, folder: Path, budget: Budget, progress: Progress
+) -> Found:
+    """Find what reaches a goal within a budget; the artifacts lie in the artifact folder.
+
+    Raises:
+        InvalidDatasetError: the model does not run on the evaluation samples.
+        ResourceError: even the original does not fit the memory.
+    """
+    with progress.stage("searching") as report_progress:
+        study = Study(original, goal, folder, budget, report_progress)
+        baseline = study.add_original()
+        budget.reserve_seconds = _time_to_finish(baseline, budget)
+        ended = _try_all(study)
+    candidate, figures, chosen = _choose(study, progress)
+    others = _next_best(study, chosen)
+    frontier = describe_frontier(study, [chosen, *others], ended)
+    target = original.request.artifact_folder
+    artifact = _place(candidate.written.artifact, target)
+    alternatives = [
+        _place(point.artifact, target / f"alternative_{number}")
+        for number, point in enumerate(others, start=1)
+        if point.artifact is not None
+    ]
+    candidate = replace(candidate, written=replace(candidate.written, artifact=artifact))
+    return Found(candidate, figures, frontier, alternatives)
+
+
+def _try_all(study: Study) -> Literal["nothing left to try", "budget spent"]:
+    try:
+        for proposal in proposals(study):
+            study.try_(proposal)
+    except BudgetSpentError:
+        return "budget spent"
+    return "nothing left to try"
+
+
+def _time_to_finish(baseline: Point, budget: Budget) -> float:
+    """Return the seconds to keep back for opening the choice and measuring it once more."""
+    runs = 2 * LONGEST_PAIRS * baseline.seconds_of_a_run
+    return min(LARGEST_SHARE * budget.seconds, SHARE_KEPT_BACK * budget.seconds + runs)
+
+
+def _choose(study: Study, progress: Progress) -> tuple[Candidate, Figures, Point]:
+    """Return the best point that still keeps the limits when it is measured like any result."""
+    best = [point for point in study.best if point.artifact is not None]
+    for number, point in enumerate(best, start=1):
+        candidate = study.reopen(point)
+        figures = measure_candidate(study.original, candidate, progress)
+        missed = [gate for gate in _gates_again(study, candidate, figures) if not gate.passed]
+        is_last = number in {len(best), MEASURED_AGAIN} or study.budget.left_seconds <= 0
+        if is_last or not missed or not point.meets_goal:
+            return candidate, figures, point
+        point.gates = _gates_again(study, candidate, figures)
+    raise AssertionError("the original is always there to be chosen")
+
+
+def _next_best(study: Study, chosen: Point) -> list[Point]:
+    """Return the alternatives: points that are worth a choice first, then the next in rank."""
+    others = [
+        point
+        for point in study.best
+        if point is not chosen and point.artifact is not None and not point.is_original
+    ]
+    optimal = pareto_optimal(study.points)
+    return sorted(others, key=lambda point: point not in optimal)[:ALTERNATIVES]
+
+
+def _gates_again(study: Study, candidate: Candidate, figures: Figures) -> list[GateResult]:
+    measured = Measurements(
+        before=figures.before,
+        after=figures.after,
+        fidelity=candidate.comparison.fidelity,
+        accuracy=candidate.comparison.accuracy,
+        latency=figures.latency,
+        data=study.original.samples.evaluation.origin,
+    )
+    return judge_gates(study.goal.within, measured)
+
+
+def _place(artifact: Path, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.move(artifact, folder / artifact.name))
