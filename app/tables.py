@@ -1,7 +1,7 @@
 """The tables; ORM classes end in `Row` because `model` means an ONNX model here."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, MetaData, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -9,7 +9,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from app.db import UtcDateTime
 
 JobState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
-ArtifactKind = Literal["model", "report"]
+Alternative = Literal["alternative_1", "alternative_2"]
+ALTERNATIVES: tuple[Alternative, ...] = get_args(Alternative)
+"""What a job with a goal found besides its choice, the best first."""
+ArtifactKind = Literal["model", "report"] | Alternative
 JsonObject = dict[str, Any]
 
 
@@ -146,7 +149,7 @@ class JobRow(Base):
 
 
 class ArtifactRow(Base):
-    """A file a job produced: the compressed model or the report."""
+    """A file a job produced: the compressed model, an alternative to it, or the report."""
 
     __tablename__ = "artifacts"
 

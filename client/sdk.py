@@ -123,14 +123,17 @@ class Client:
         report: dict[str, Any] = self._send("GET", f"/v1/jobs/{job_id}/report")
         return report
 
-    def download_artifact(self, job_id: str, path: Path) -> str:
+    def download_artifact(self, job_id: str, path: Path, alternative: int | None = None) -> str:
         """Save the compressed model; the file appears once complete. Returns its SHA-256.
+
+        Of a job with a goal, `alternative` 1 and 2 are what it found besides its choice.
 
         Raises:
             CorruptedError: the bytes do not have the announced digest.
         """
         try:
-            with self._http.stream("GET", f"/v1/jobs/{job_id}/artifact") as response:
+            url, query = f"/v1/jobs/{job_id}/artifact", {"alternative": alternative}
+            with self._http.stream("GET", url, params=query if alternative else {}) as response:
                 if response.is_error:
                     response.read()
                 _check(response)

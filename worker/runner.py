@@ -23,7 +23,15 @@ from app.queue import Queue
 from app.repositories import artifacts, datasets, jobs, models, reaping
 from app.settings import Settings
 from app.storage import Storage, blob_key
-from app.tables import ArtifactKind, ArtifactRow, DatasetRow, JobRow, JsonObject, ModelRow
+from app.tables import (
+    ALTERNATIVES,
+    ArtifactKind,
+    ArtifactRow,
+    DatasetRow,
+    JobRow,
+    JsonObject,
+    ModelRow,
+)
 from worker.cache_folders import CacheFolders
 from worker.engine.errors import EngineError
 from worker.heartbeat import Heartbeat
@@ -113,6 +121,7 @@ class Runner:
             produced = self._publish(job, model, answer, folder)
         report = answer["report"]
         metrics = headline_figures(report, time.monotonic() - started)
+        metrics["alternatives"] = len(answer["alternatives"])
 
         def finish(session: Session) -> bool:
             retention = self._settings.retention
@@ -177,18 +186,24 @@ class Runner:
         self, job: JobRow, model: ModelRow, answer: JsonObject, folder: Path
     ) -> list[ArtifactRow]:
         """Store the artifact and the report; return the rows that will make them public."""
-        if answer["artifact_name"] not in ARTIFACT_NAMES:
-            raise ValueError(f"the engine named its artifact {answer['artifact_name']!r}")
+        for name in (answer["artifact_name"], *answer["alternatives"]):
+            if name not in ARTIFACT_NAMES:
+                raise ValueError(f"the engine named its artifact {name!r}")
         report = folder / "report.json"
         report.write_text(json.dumps(answer["report"], indent=2))
         artifact = folder / "artifact" / answer["artifact_name"]
         stem = PurePath(model.name).stem or "model"
         with self._session_factory() as session:
             now = database_now(session)
-        return [
+        produced = [
             self._store(job, "model", artifact, f"{stem}-compressed{artifact.suffix}", now),
             self._store(job, "report", report, f"{stem}-report.json", now),
         ]
+        for kind, name in zip(ALTERNATIVES, answer["alternatives"], strict=False):
+            path = folder / "artifact" / kind / name
+            file_name = f"{stem}-{kind.replace('_', '-')}{path.suffix}"
+            produced.append(self._store(job, kind, path, file_name, now))
+        return produced
 
     def _store(
         self, job: JobRow, kind: ArtifactKind, path: Path, file_name: str, now: datetime

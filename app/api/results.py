@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from app.api.dependencies import Context, Identifier, Reader
 from app.api.downloads import DOWNLOAD_RESPONSES, serve_content
 from app.api.preferences import choose_media_type
 from app.api.problems import Responses, responses
 from app.services import results
+from app.tables import ALTERNATIVES, ArtifactKind
 from worker.engine.report.html.page import render_page
 from worker.engine.report.markdown import render_markdown
 
@@ -36,10 +37,18 @@ _REPORT: Responses = {
     responses=DOWNLOAD_RESPONSES | responses(401, 403, 404, 409, 410, 416),
 )
 def download_artifact(
-    request: Request, job_id: Identifier, caller: Reader, context: Context
+    request: Request,
+    job_id: Identifier,
+    caller: Reader,
+    context: Context,
+    alternative: Annotated[int | None, Query(ge=1, le=len(ALTERNATIVES))] = None,
 ) -> Response:
-    """Download the compressed model, or a range of it; the `ETag` is its SHA-256."""
-    content = results.artifact(context, caller.workspace, job_id)
+    """Download the compressed model, or a range of it; the `ETag` is its SHA-256.
+
+    `alternative` is for jobs with a goal: what was found besides the choice, the best first.
+    """
+    kind: ArtifactKind = "model" if alternative is None else ALTERNATIVES[alternative - 1]
+    content = results.artifact(context, caller.workspace, job_id, kind)
     return serve_content(request, context.storage, content)
 
 

@@ -148,6 +148,8 @@ class JobUrls(Body):
     events: str | None
     cancel: str | None
     artifact: str | None
+    alternatives: list[str] = []
+    """Of a job with a goal: what was found besides the choice, the best first."""
     report: str | None
     page: str | None
 
@@ -248,6 +250,10 @@ def _job_urls(row: JobRow) -> JobUrls:
         events=None,
         cancel=None if row.state in TERMINAL_STATES else f"{base}/cancel",
         artifact=f"{base}/artifact" if has_result else None,
+        alternatives=[
+            f"{base}/artifact?alternative={number + 1}"
+            for number in range((row.metrics or {}).get("alternatives", 0))
+        ],
         report=f"{base}/report" if has_result else None,
         page=None,
     )

@@ -3,23 +3,25 @@
 from pydantic import ValidationError
 
 from app.db import reading
-from app.errors import ConflictError, GoneError, NotAcceptableError
+from app.errors import ConflictError, GoneError, NotAcceptableError, NotFoundError
 from app.repositories import artifacts, jobs
 from app.services.content import Content, media_type_of
 from app.services.context import ServiceContext
-from app.tables import ArtifactKind, ArtifactRow
+from app.tables import ALTERNATIVES, ArtifactKind, ArtifactRow
 from worker.engine.report.report import Report
 
 
-def artifact(context: ServiceContext, workspace: str, job_id: str) -> Content:
-    """Return the compressed model.
+def artifact(
+    context: ServiceContext, workspace: str, job_id: str, kind: ArtifactKind = "model"
+) -> Content:
+    """Return the compressed model, or an alternative to it.
 
     Raises:
-        NotFoundError: there is no such job in the workspace.
+        NotFoundError: there is no such job in the workspace, or it has no such alternative.
         ConflictError: it has not succeeded.
         GoneError: its files were deleted.
     """
-    row = _find(context, workspace, job_id, "model")
+    row = _find(context, workspace, job_id, kind)
     return Content(
         storage_key=row.storage_key,
         file_name=row.file_name,
@@ -59,6 +61,10 @@ def _find(context: ServiceContext, workspace: str, job_id: str, kind: ArtifactKi
                 f"the job is {job.state}; only a succeeded job has results", code="no_result"
             )
         row = artifacts.find(session, job_id, kind)
+        kinds = [each.kind for each in artifacts.list(session, job_id)]
+    if row is None and kind in ALTERNATIVES and kinds:
+        count = len(set(kinds) & set(ALTERNATIVES))
+        raise NotFoundError(f"the job has {count} alternatives to its artifact")
     if row is None:
         raise GoneError("the job's results were deleted; retry is not possible, submit it again")
     return row

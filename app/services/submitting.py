@@ -9,6 +9,7 @@ from app.services import datasets
 from app.services import models as model_uploads
 from app.services.context import ServiceContext
 from app.services.datasets import NewUpload
+from app.services.goals import check_budget
 from app.services.idempotence import fingerprint, once
 from app.services.jobs import send
 from app.services.uploads import Upload
@@ -109,6 +110,7 @@ def submit_files(
 def _add(
     context: ServiceContext, workspace: str, submission: Submission, key: str | None
 ) -> JobRow:
+    check_budget(submission.spec, context.settings.job_time_limit_seconds)
     new_job = NewJob(
         workspace=workspace,
         model_id=submission.model_id,

@@ -13,6 +13,7 @@ from app.repositories.sweeps import NewSweep, StateCounts
 from app.services import datasets
 from app.services.comparing import BestBy, Comparison, compare
 from app.services.context import ServiceContext
+from app.services.goals import check_budget
 from app.services.idempotence import fingerprint, once
 from app.services.jobs import require_uploads, send
 from app.tables import JobRow, JsonObject, SweepRow
@@ -110,6 +111,8 @@ def submit(
         InvalidRequestError: the key was used for another request, or gates contradict each other.
     """
     specs = [_with_gates(spec, submission.best_by) for spec in submission.specs]
+    for number, spec in enumerate(specs):
+        check_budget(spec, context.settings.job_time_limit_seconds, f"#/specs/{number}")
     with once(context, workspace, key, submission.fingerprint) as earlier:
         if earlier is not None:
             assert earlier.sweep_id is not None  # noqa: S101 - no job has a sweep's fingerprint
@@ -240,7 +243,7 @@ def _with_gates(spec: Spec, best_by: BestBy | None) -> Spec:
     """
     if best_by is None:
         return spec
-    ours, theirs = (it.model_dump(exclude_none=True) for it in (best_by.within, spec.gates))
+    ours, theirs = (it.model_dump(exclude_none=True) for it in (best_by.within, spec.verdict_gates))
     limits = (*theirs.pop("limits"), *ours.pop("limits"))
     for gate in ours.keys() & theirs.keys():
         if ours[gate] != theirs[gate]:
@@ -248,4 +251,4 @@ def _with_gates(spec: Spec, best_by: BestBy | None) -> Spec:
             errors = [FieldError(f"#/best_by/within/{gate}", detail)]
             raise InvalidRequestError(f"best_by/within/{gate}: {detail}", errors=errors)
     gates = Gates.model_validate(theirs | ours | {"limits": limits})
-    return spec.model_copy(update={"gates": gates})
+    return spec.with_gates(gates)

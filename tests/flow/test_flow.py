@@ -183,6 +183,40 @@ def test_compresses_a_real_model_and_proves_it(client, tmp_path):
         assert (logits.argmax(1) == data["labels"]).mean() == report["accuracy"][0]["after"]
 
 
+def test_a_goal_finds_the_smallest_model_that_is_good_enough(client, tmp_path):
+    model = client.upload_model(DIGITS / "digits.onnx")
+    calibration = client.upload_dataset(DIGITS / "calibration.npz", model.id)
+    evaluation = client.upload_dataset(DIGITS / "evaluation.npz", model.id)
+    limits = {"max_accuracy_drop": 0.01, "max_latency_ratio": 2.0}
+    job = client.submit(
+        model.id,
+        {"goal": {"minimize": "size", "within": limits, "budget_seconds": 30}},
+        calibration_dataset_id=calibration.id,
+        evaluation_dataset_id=evaluation.id,
+    )
+
+    job = client.wait(job.id, 60)
+    sha256 = client.download_artifact(job.id, tmp_path / "chosen.onnx")
+    client.download_artifact(job.id, tmp_path / "next.onnx", alternative=1)
+    frontier = client.report(job.id)["frontier"]
+    roles = {point["role"]: point for point in frontier["points"]}
+    again = client.submit(
+        model.id,
+        roles["chosen"]["spec"],
+        calibration_dataset_id=calibration.id,
+        evaluation_dataset_id=evaluation.id,
+    )
+    again = client.wait(again.id, 60)
+
+    assert (job.state, job.error) == ("succeeded", None)
+    assert job.verdict.passed
+    assert frontier["is_met"]
+    assert (tmp_path / "chosen.onnx").stat().st_size == roles["chosen"]["size_bytes"]
+    assert roles["chosen"]["size_bytes"] < model.size_bytes / 6
+    assert (tmp_path / "next.onnx").stat().st_size == roles["alternative_1"]["size_bytes"]
+    assert sha256 == client.download_artifact(again.id, tmp_path / "again.onnx")
+
+
 def test_a_job_that_cannot_work_says_why_and_can_be_retried(client, slow_model):
     model = client.upload_model(slow_model)
     spec = {"passes": [{"method": "weight_quantization", "minimum_values": 1_000_000_000}]}

@@ -22,6 +22,7 @@ class Outcome(BaseModel):
     """An artifact and as much of a report as the runner reads."""
 
     artifact_name: str = "model.onnx"
+    alternatives: list[str] = []
     report: dict[str, Any]
 
 
@@ -65,7 +66,12 @@ def compress(request: Compress, report_progress: ReportProgress) -> Outcome:
     content = request.model_path.read_bytes()
     half = content[: len(content) // 2]
     (request.artifact_folder / "model.onnx").write_bytes(half)
-    return Outcome(report=_report(request, len(content), len(half)))
+    outcome = Outcome(report=_report(request, len(content), len(half)))
+    if behaviour == "search":
+        (request.artifact_folder / "alternative_1").mkdir()
+        (request.artifact_folder / "alternative_1" / "model.onnx").write_bytes(content[:7])
+        outcome.alternatives = ["model.onnx"]
+    return outcome
 
 
 def _report(request: Compress, before: int, after: int) -> dict[str, Any]:

@@ -51,6 +51,19 @@ def test_publishes_the_artifact_and_the_report(runner, service, storage, session
     assert report.file_name == "tiny-report.json"
 
 
+def test_publishes_the_alternatives_of_a_search(runner, service, storage, session_factory):
+    job_id = service.submit("search")
+
+    runner.run_job(job_id)
+
+    assert service.job(job_id).metrics["alternatives"] == 1
+    with session_factory() as session:
+        alternative = artifacts.get(session, job_id, "alternative_1")
+        assert artifacts.find(session, job_id, "alternative_2") is None
+    assert b"".join(storage.read(alternative.storage_key)) == MODEL[:7]
+    assert alternative.file_name == "tiny-alternative-1.onnx"
+
+
 def test_keeps_the_headline_figures(runner, service):
     job_id = service.submit("succeed")
 

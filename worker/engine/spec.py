@@ -167,6 +167,13 @@ class Spec(SpecPart):
         """The gates that the verdict is about."""
         return self.gates if self.goal is None else self.goal.within
 
+    def with_gates(self, gates: Gates) -> "Spec":
+        """Return the spec with other limits, where it has them."""
+        if self.goal is None:
+            return self.model_copy(update={"gates": gates})
+        goal = self.goal.model_copy(update={"within": gates})
+        return self.model_copy(update={"goal": goal})
+
     def with_passes(self, passes: Sequence[Pass]) -> "Spec":
         """Return the spec of a job that applies these passes; a goal's limits become its gates."""
         update = {"passes": list(passes), "goal": None, "gates": self.verdict_gates}

@@ -44,6 +44,7 @@ def test_answers_with_the_queued_job_and_rings_for_a_worker(client, model, queue
         "events": None,
         "cancel": f"{url}/cancel",
         "artifact": None,
+        "alternatives": [],
         "report": None,
         "page": None,
     }
@@ -139,6 +140,16 @@ def test_refuses_a_dataset_that_does_not_fit_the_model(client, model):
             {"spec": {"passes": [{"method": "static_quantization", "bitz": 4}]}},
             "#/spec/passes/0/bitz",
             "unknown field; the known ones are activation_symmetric, ",
+        ),
+        (
+            {"spec": {"passes": [{"method": "float16"}], "goal": {"minimize": "size"}}},
+            "#/spec",
+            "either passes or a goal",
+        ),
+        (
+            {"spec": {"goal": {"minimize": "size", "budget_seconds": 3600}}},
+            "#/spec/goal/budget_seconds",
+            "jobs may take 3600 s",
         ),
         ({"spec": {"passes": [{"method": "magic"}]}}, "#/spec/passes/0", "dynamic_quantization"),
         ({"spec": SPEC | {"seed": -1}}, "#/spec/seed", "greater than or equal to 0"),

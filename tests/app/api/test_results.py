@@ -11,17 +11,18 @@ from tests.app.conftest import model_bytes, store
 ARTIFACT = model_bytes(3)
 
 
-def finish(context, job, report: bytes | None) -> None:
+def finish(context, job, report: bytes | None, alternatives: int = 0) -> None:
     """Do as the worker does when a job succeeds."""
     files = {"model": (ARTIFACT, "linear.dynamic_quantization.onnx")}
+    for number in range(1, alternatives + 1):
+        files[f"alternative_{number}"] = (model_bytes(3 + number), f"alternative-{number}.onnx")
     if report is not None:
         files["report"] = (report, "report.json")
     with context.session_factory.begin() as session:
         token = jobs.claim(session, job["id"], lease_seconds=60, max_attempts=9).token
         verdict = {"passed": True, "summary": "good", "gates": [], "warnings": []}
-        jobs.finish(
-            session, job["id"], token, verdict=verdict, metrics={"size_ratio": 0.3}, retention=None
-        )
+        metrics = {"size_ratio": 0.3} | ({"alternatives": alternatives} if alternatives else {})
+        jobs.finish(session, job["id"], token, verdict=verdict, metrics=metrics, retention=None)
         for kind, (data, name) in files.items():
             sha256 = store(context, data)
             row = ArtifactRow(
@@ -57,6 +58,23 @@ def test_serves_the_artifact_under_its_name(client, finished):
     assert response.content == ARTIFACT
     assert response.headers["etag"] == f'"{hashlib.sha256(ARTIFACT).hexdigest()}"'
     assert "linear.dynamic_quantization.onnx" in response.headers["content-disposition"]
+
+
+def test_serves_the_alternatives_of_a_goal(client, context, job):
+    finish(context, job, b"{}", alternatives=2)
+
+    urls = client.get(f"/v1/jobs/{job['id']}").json()["urls"]
+    contents = [client.get(url).content for url in urls["alternatives"]]
+
+    assert contents == [model_bytes(4), model_bytes(5)]
+
+
+@pytest.mark.parametrize(("number", "status"), [("1", 404), ("0", 422), ("3", 422), ("x", 422)])
+def test_has_no_other_alternatives(client, finished, number, status):
+    response = client.get(f"{finished['urls']['artifact']}?alternative={number}")
+
+    assert finished["urls"]["alternatives"] == []
+    assert response.status_code == status
 
 
 def test_serves_the_artifacts_head(client, finished):

@@ -55,3 +55,12 @@ def test_the_spec_of_a_point_has_the_limits_of_the_goal_as_gates():
     assert (point.goal, point.seed, point.passes) == (None, 3, [Float16()])
     assert point.gates == Gates(max_latency_ratio=1.05)
     assert Spec.model_validate_json(point.model_dump_json()) == point
+
+
+def test_other_limits_go_where_the_spec_has_its_own():
+    gates = Gates(max_size_ratio=0.5)
+
+    goal = Spec(goal={"minimize": "size", "within": {"min_cosine": 0.9}}).with_gates(gates)
+
+    assert (goal.goal.within, goal.gates) == (gates, Gates())
+    assert Spec(passes=PASSES).with_gates(gates).gates == gates
