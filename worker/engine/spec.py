@@ -106,7 +106,7 @@ class Gates(SpecPart):
     and absolute errors, which are in units of their own, do not count. The gate holds the scores
     themselves against the limit, and says where the limit lies within the interval of the drop."""
     max_latency_ratio: Annotated[float, Field(gt=0)] | None = None
-    """Compressed over original latency, the median of pairs of runs. The gate holds that median
+    """Compressed over original latency, the median of rounds of runs. The gate holds that median
     against the limit, and says where the limit lies within its 95 % confidence interval."""
     limits: Annotated[tuple[FigureLimit, ...], Field(max_length=100)] = ()
     """Limits on any other numbers of the report; a number that was not measured misses its limit.

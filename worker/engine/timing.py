@@ -34,17 +34,18 @@ class TimedRun:
 def timed_pairs(pair: LoadedPair, feeds: Sequence[Feeds]) -> Iterator[tuple[TimedRun, TimedRun]]:
     """Yield the original's and the compressed model's next run, without end, after a warm-up.
 
-    Both runs of a pair take the same feeds, which go round; who starts alternates, so that drift
-    of the machine meets both.
+    Who starts alternates, so that drift of the machine and the better place of the second run
+    meet both. Two pairs in a row, one in each order, take the same feeds; the feeds go round.
+    A warm-up that takes seconds changes little, and is yielded as a pair.
     """
     started = time.perf_counter()
     for _ in range(WARM_UP_RUNS):
-        _timed(pair.before, feeds[0])
-        _timed(pair.after, feeds[0])
+        warm_up = _timed(pair.before, feeds[0]), _timed(pair.after, feeds[0])
         if time.perf_counter() - started > WARM_UP_SECONDS:
+            yield warm_up
             break
     for index in count():
-        current = feeds[index % len(feeds)]
+        current = feeds[index // 2 % len(feeds)]
         if index % 2 == 0:
             before = _timed(pair.before, current)
             after = _timed(pair.after, current)

@@ -24,8 +24,11 @@ from worker.engine.spec import LatencyOptions
 from worker.engine.timing import LoadedPair
 
 LATENCY_SPAN = 0.7
-LONGEST_RUN_SECONDS = 5.0
+LONGEST_RUN_SECONDS = 3.0
 """Of both models together, above which neither is loaded nor profiled once more."""
+LONGEST_LOAD_SECONDS = 3.0
+"""Of both models together, above which they are not profiled: that loads them again, and has
+onnxruntime write both graphs out."""
 MOST_OP_TYPES = 40
 SLOWEST_KERNELS = 10
 SLOWER_RATIO = 1.05
@@ -81,7 +84,9 @@ def compare_performance(
             report_progress((1 + LATENCY_SPAN) / 2)
             performance.latency = _with_loads(latency, loading)
             performance.loading = loading
-            performance.kernels = _compare_kernels(subjects, feeds[0], latency)
+            load_seconds = loading.before.load_seconds + loading.after.load_seconds
+            if load_seconds <= LONGEST_LOAD_SECONDS:
+                performance.kernels = _compare_kernels(subjects, feeds[0], latency)
         except EngineError as error:  # no room for more sessions beside the pair
             warnings.append(f"not all of speed and memory could be measured: {error}")
     warnings += _regrets(performance)

@@ -61,7 +61,7 @@ def noise_reasons(
     """Return, in words, each sign that timings were disturbed; none on a quiet machine.
 
     Args:
-        ratios: of each pair of runs.
+        ratios: of each round of runs, in which both models had the same chances.
         interval: of their median.
         waiting_fraction: of the wall time of runs on one thread, what that thread spent off the
             processor; None where runs use several threads or a GPU.
@@ -71,7 +71,7 @@ def noise_reasons(
     confidence = 0.0 if interval is None else interval.confidence
     if confidence < 0.95:
         reasons.append(
-            f"only {len(ratios)} pairs of runs fitted the time: the interval holds the ratio with"
+            f"only {len(ratios)} rounds of runs fitted the time: the interval holds the ratio with"
             f" {confidence:.0%} confidence"
         )
     if waiting_fraction is not None and waiting_fraction > WAITING_FRACTION:
@@ -81,7 +81,7 @@ def noise_reasons(
     lower, median, upper = np.percentile(ratios, [25, 50, 75])
     if (upper - lower) / median > SPREAD:
         reasons.append(
-            f"the middle half of the pairs' ratios spreads from {lower:.2f} to {upper:.2f}"
+            f"the middle half of the rounds' ratios spreads from {lower:.2f} to {upper:.2f}"
         )
     return reasons + _other_load(*watch)
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import onnx
 
+from worker.engine.errors import PassError
 from worker.engine.graphs import walk_graphs
+from worker.engine.runtime import bounded
 
 QUANTIZE = {"QuantizeLinear"}
 DEQUANTIZE = {"DequantizeLinear"}
@@ -30,8 +32,13 @@ class OptimizedGraph:
 
 
 def read_optimized(path: Path) -> OptimizedGraph:
-    """Read what onnxruntime wrote of a graph when it had optimized it."""
-    model = onnx.load(path, load_external_data=False)
+    """Read what onnxruntime wrote of a graph when it had optimized it.
+
+    Raises:
+        EngineError: the graph does not fit the memory.
+    """
+    with bounded("reading the optimized model", PassError):
+        model = onnx.load(path, load_external_data=False)
     converting = 0
     between: Counter[str] = Counter()
     decoding: list[onnx.NodeProto] = []

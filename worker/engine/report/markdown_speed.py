@@ -30,9 +30,10 @@ def _latency(report: Report) -> str:
     ]
     if report.loading is not None:
         rows += _loading_rows(report.loading)
+    pairs = len(latency.after.samples_seconds)
     words = (
-        f"{latency.ratio:.3f} times the original's{_interval(latency)}, the median of"
-        f" {len(latency.after.samples_seconds)} pairs; {_counted(latency.threads, 'thread')}, batch"
+        f"{latency.ratio:.3f} times the original's{_interval(latency)}, from"
+        f" {_counted(pairs, 'pair')} of runs; {_counted(latency.threads, 'thread')}, batch"
         f" {latency.batch_size}, {latency.execution_provider}."
     )
     noise = "".join(f"\n- Noisy machine: {escaped(reason)}" for reason in latency.noise)

@@ -26,9 +26,11 @@ class Report(ReportPart):
     accuracy: list[Score]
     latency: Latency | None
     loading: Loading | None = None
-    """Null where latency was not measured, on a GPU, and where a run takes over 5 seconds."""
+    """Null where latency was not measured, on a GPU, and where a run of both models takes over 3
+    seconds."""
     kernels: KernelProfile | None = None
-    """Null where `loading` is, and where a model runs more kernels than can be recorded."""
+    """Null where `loading` is, where loading both takes over 3 seconds, and where a model runs
+    more kernels than can be recorded."""
     peak_memory_bytes: int
     """Peak resident memory of the process that did the work."""
     layers: list[LayerError]

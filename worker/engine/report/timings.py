@@ -27,7 +27,11 @@ class RatioInterval(ReportPart):
 
 
 class Latency(ReportPart):
-    """Interleaved runs of both models; `ratio` is compressed over original, the median of pairs."""
+    """Interleaved runs of both models, in pairs.
+
+    Pairs start with either model in turn, and two in a row make a round, whose ratio is the time
+    of the compressed model's runs over that of the original's; `ratio` is the median of rounds.
+    """
 
     threads: int
     batch_size: int
@@ -36,7 +40,7 @@ class Latency(ReportPart):
     after: LatencySamples
     ratio: float
     ratio_interval: RatioInterval | None = None
-    """Of the ratio, from the order statistics of the pairs' ratios; null for a single pair."""
+    """Of the ratio, from the order statistics of the rounds' ratios; null for a single round."""
     noisy: bool = False
     """Whether the machine was too busy for timings that can be trusted."""
     noise: list[str] = Field(default_factory=list)

@@ -76,6 +76,15 @@ def test_slow_models_are_not_loaded_again(tmp_path, monkeypatch):
     assert compare(subjects(tmp_path, 4, 4)).loading is None
 
 
+def test_models_that_load_slowly_are_not_profiled(tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "LONGEST_LOAD_SECONDS", 0.0)
+
+    performance = compare(subjects(tmp_path, 4, 4))
+
+    assert performance.loading.loads >= 1
+    assert performance.kernels is None
+
+
 @pytest.mark.parametrize(("after", "warned"), [(100, False), (109, False), (200, True)])
 def test_warns_of_more_memory(tmp_path, monkeypatch, after, warned):
     sides = [

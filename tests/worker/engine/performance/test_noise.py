@@ -18,7 +18,7 @@ def test_a_quiet_machine_gives_no_reason():
 @pytest.mark.parametrize(
     ("ratios", "interval", "waiting", "end", "words"),
     [
-        ([1.0], None, 0.0, QUIET[1], "only 1 pairs"),
+        ([1.0], None, 0.0, QUIET[1], "only 1 rounds"),
         (STEADY, CERTAIN, 0.25, QUIET[1], "25% of their time waiting"),
         ([0.5] * 5 + [1.0] * 5 + [2.0] * 5, CERTAIN, None, QUIET[1], "spreads from 0.50 to 2.00"),
         # this process took one second of them

@@ -63,8 +63,8 @@ def test_a_body_s_kernels_are_not_counted_in_their_loop_again():
     [
         ({"Conv": 10}, 1e-4, MOST_RUNS),
         ({"Conv": 10}, 0.3, 5),  # 1.5 s of 0.3 s each
-        ({"Conv": 10}, 1.9, FEWEST_RUNS),
-        ({"Conv": 10}, 2.1, None),  # three runs would take over 6 s
+        ({"Conv": 10}, 1.4, FEWEST_RUNS),
+        ({"Conv": 10}, 1.6, None),  # three runs would take over 4.5 s
         ({"Conv": 2000}, 1e-4, 10),  # 20 000 events
         ({"Conv": 10_000}, 1e-4, None),
         ({"Conv": 10, "Loop": 1}, 0.01, FEWEST_RUNS),

@@ -11,7 +11,7 @@ def test_the_verdict_comes_first(report):
 
 
 INTERVAL = (
-    "1.500 times the original's (96% interval 1.250 to 1.750), the median of 2 pairs;"
+    "1.500 times the original's (96% interval 1.250 to 1.750), from 2 pairs of runs;"
     " 1 thread, batch 1, cpu."
 )
 
