@@ -1,5 +1,6 @@
 """Counts the multiply-accumulates of one run, from the shapes that a real run has."""
 
+from collections.abc import Sequence
 from math import prod
 
 import onnx
@@ -9,7 +10,7 @@ from worker.engine.errors import EngineError, PassError, ResourceError
 from worker.engine.graphs import walk_nodes
 from worker.engine.model_files import needs_external_data
 from worker.engine.runtime import open_session, run
-from worker.engine.samples import Feeds
+from worker.engine.samples import Array, Feeds
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -33,6 +34,7 @@ WEIGHT_POSITIONS = {
     "QGemm": 3,
 }
 """The operators counted, and which of their inputs is the weight."""
+SHAPE_PREFIX = "onnxpress/shape_of/"
 RECURRENT = {"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"}
 UNCOUNTED = {"Einsum", "DeformConv", "Attention", "MultiHeadAttention", "GroupQueryAttention"}
 
@@ -42,22 +44,32 @@ def count_macs(model: onnx.ModelProto, feeds: Feeds) -> int | None:
 
     Operators inside If, Loop and Scan bodies run an unknown number of times.
     """
-    counted = [node for node in walk_nodes(model) if _is_counted(node)]
-    outer = [node for node in model.graph.node if _is_counted(node)]
-    if len(counted) > len(outer) or any(node.op_type in UNCOUNTED for node in outer):
-        return None
-    if not outer:
-        return 0
+    names = names_to_count(model)
+    if not names:
+        return None if names is None else 0
     if needs_external_data(model):
         return None
-    names = {name for node in outer for name in [*node.input, *node.output] if name}
     try:
-        shapes = run_shapes(model, sorted(names), feeds)
+        shapes = run_shapes(model, names, feeds)
     except ResourceError:
         raise
     except EngineError:
         return None
-    return sum(_macs(node, shapes) for node in outer)
+    return macs_of(model, shapes)
+
+
+def names_to_count(model: onnx.ModelProto) -> list[str] | None:
+    """Return the values whose shapes the count takes; None where no shape would tell it."""
+    counted = [node for node in walk_nodes(model) if _is_counted(node)]
+    outer = [node for node in model.graph.node if _is_counted(node)]
+    if len(counted) > len(outer) or any(node.op_type in UNCOUNTED for node in outer):
+        return None
+    return sorted({name for node in outer for name in [*node.input, *node.output] if name})
+
+
+def macs_of(model: onnx.ModelProto, shapes: Shapes) -> int:
+    """Return the multiply-accumulates of the main graph at these shapes of its values."""
+    return sum(_macs(node, shapes) for node in model.graph.node if _is_counted(node))
 
 
 def run_shapes(model: onnx.ModelProto, names: list[str], feeds: Feeds) -> Shapes:
@@ -66,19 +78,33 @@ def run_shapes(model: onnx.ModelProto, names: list[str], feeds: Feeds) -> Shapes
     Raises:
         PassError: the model does not run with its values looked at.
     """
-    prefix = "onnxpress/shape_of/"
+    combined = model.SerializeToString() + shape_nodes(names)
+    session = open_session(combined, optimize=False, failure=PassError)
+    outputs = run(session, feeds, [SHAPE_PREFIX + name for name in names])
+    return named_shapes(names, outputs)
+
+
+def shape_nodes(names: list[str]) -> bytes:
+    """Return what makes a serialized model, appended to it, give the shapes of these values too.
+
+    They come after its own outputs. Protobuf reads two messages after one another as one, their
+    lists joined, so that no weight need be copied.
+    """
     looking = onnx.ModelProto()
     for name in names:
-        looking.graph.node.append(helper.make_node("Shape", [name], [prefix + name]))
+        looking.graph.node.append(helper.make_node("Shape", [name], [SHAPE_PREFIX + name]))
         looking.graph.output.append(
-            helper.make_tensor_value_info(prefix + name, TensorProto.INT64, [None])
+            helper.make_tensor_value_info(SHAPE_PREFIX + name, TensorProto.INT64, [None])
         )
-    # Protobuf reads two messages after one another as one, their lists joined: no copy of weights.
-    combined = model.SerializeToString() + looking.SerializeToString()
-    session = open_session(combined, optimize=False, failure=PassError)
-    shapes = run(session, feeds, [prefix + name for name in names])
+    data: bytes = looking.SerializeToString()
+    return data
+
+
+def named_shapes(names: list[str], outputs: Sequence[Array]) -> Shapes:
+    """Return the shapes by name, from the last outputs of such a model."""
     return {
-        name: tuple(int(size) for size in shape) for name, shape in zip(names, shapes, strict=True)
+        name: tuple(int(size) for size in shape)
+        for name, shape in zip(names, outputs[len(outputs) - len(names) :], strict=True)
     }
 
 

@@ -1,7 +1,7 @@
 """Sizes and contents of a model: bytes on disk and packed, parameters, zeros, operators, work."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,12 @@ def measure(model: onnx.ModelProto, files: Sequence[Path], feeds: Feeds | None) 
         op_counts=count_operators(model),
         macs=None if feeds is None else count_macs(model, feeds),
     )
+
+
+def deflated_size(chunks: Iterable[bytes]) -> int:
+    """Return how many bytes these would take deflated, one after another."""
+    deflate = zlib.compressobj(DEFLATE_LEVEL)
+    return sum(len(deflate.compress(chunk)) for chunk in chunks) + len(deflate.flush())
 
 
 def zero_fraction(model: onnx.ModelProto) -> float:

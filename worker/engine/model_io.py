@@ -66,6 +66,18 @@ def load(upload: Path, workdir: Path, limits: UnpackLimits | None = None) -> Loa
         UnsupportedModelError: it is, but this onnxruntime cannot run it.
         ResourceError: it does not fit the memory.
     """
+    loaded = read(upload, workdir, limits)
+    _check(loaded.path)
+    return loaded
+
+
+def read(upload: Path, workdir: Path, limits: UnpackLimits | None = None) -> LoadedModel:
+    """Do as `load` for an upload that passed the ONNX checker and onnxruntime when it came.
+
+    Raises:
+        InvalidModelError: the file is not a valid and self-contained ONNX model.
+        UnsupportedModelError: it is of a version that is not known here.
+    """
     with upload.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     path, folder = upload, None
@@ -82,7 +94,6 @@ def load(upload: Path, workdir: Path, limits: UnpackLimits | None = None) -> Loa
         _check_tensor_types(model)
         expanded_node_count(model)
         data_files = read_external_data(model, folder)
-    _check(path)
     return LoadedModel(model, path, sha256, (path, *data_files))
 
 

@@ -5,6 +5,8 @@ from worker.engine.errors import ResourceError
 from worker.engine.inspection import describe
 from worker.engine.model_io import load
 from worker.engine.pipeline import compress
+from worker.engine.preflight.contents import Preflight
+from worker.engine.preflight.preflight import preflight
 from worker.engine.requests import (
     AnyRequest,
     ArrayInfo,
@@ -14,6 +16,7 @@ from worker.engine.requests import (
     InspectDataset,
     InspectModel,
     ModelInfo,
+    PreflightModel,
     ReportProgress,
     Request,
     TensorInfo,
@@ -29,6 +32,8 @@ __all__ = [
     "InspectDataset",
     "InspectModel",
     "ModelInfo",
+    "Preflight",
+    "PreflightModel",
     "ReportProgress",
     "Request",
     "TensorInfo",
@@ -39,7 +44,7 @@ __all__ = [
 
 def run(
     request: AnyRequest, report_progress: ReportProgress
-) -> ModelInfo | DatasetInfo | CompressedModel:
+) -> ModelInfo | Preflight | DatasetInfo | CompressedModel:
     """Do what is asked and return the answer.
 
     Raises:
@@ -50,6 +55,8 @@ def run(
             report_progress("checking the model", 0.0)
             loaded = load(request.model_path, request.workdir, request.limits)
             return describe(loaded.model, loaded.size_bytes)
+        if isinstance(request, PreflightModel):
+            return preflight(request, report_progress)
         if isinstance(request, InspectDataset):
             report_progress("reading the dataset", 0.0)
             return inspect_dataset(request)

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.engine.preflight.contents import Preflight
 from worker.engine.report.report import Report
 from worker.engine.runtime import ExecutionProvider
 from worker.engine.spec import Spec
@@ -106,6 +107,17 @@ class InspectModel(Operation[ModelInfo]):
     limits: UnpackLimits = UnpackLimits()
 
 
+class PreflightModel(Operation[Preflight]):
+    """Say what a model that was inspected before is, and what each method would make of it."""
+
+    answer_type = Preflight
+
+    operation: Literal["preflight_model"] = "preflight_model"
+    model_path: Path
+    workdir: Path
+    limits: UnpackLimits = UnpackLimits()
+
+
 class InspectDataset(Operation[DatasetInfo]):
     """Check an uploaded dataset, against a model where one is given, and describe it."""
 
@@ -144,5 +156,5 @@ class CompressModel(Operation[CompressedModel]):
 
 
 AnyRequest = Annotated[
-    InspectModel | InspectDataset | CompressModel, Field(discriminator="operation")
+    InspectModel | PreflightModel | InspectDataset | CompressModel, Field(discriminator="operation")
 ]

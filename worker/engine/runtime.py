@@ -2,6 +2,7 @@
 
 import re
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -214,4 +215,31 @@ def run(
     """
     with bounded("running the model", failure):
         results: list[Array] = session.run(outputs, feeds)
+    return results
+
+
+def run_within(
+    session: Session, feeds: Feeds, seconds: float, *, failure: type[EngineError] = PassError
+) -> list[Array] | None:
+    """Run a model once; None where it was stopped because it took longer than this.
+
+    onnxruntime stops between two nodes only.
+
+    Raises:
+        failure: onnxruntime refuses these feeds or fails on them.
+        ResourceError: the run does not fit the memory.
+    """
+    options = onnxruntime.RunOptions()
+    timer = threading.Timer(max(0.0, seconds), lambda: setattr(options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        with bounded("running the model", failure):
+            results: list[Array] = session.run(None, feeds, options)
+    except EngineError:
+        if options.terminate:
+            return None
+        raise
+    finally:
+        timer.cancel()
     return results

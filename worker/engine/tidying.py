@@ -34,8 +34,10 @@ class Tidied:
         return self.names.get(before) if self.names else before
 
 
-def tidy(model: onnx.ModelProto, *, keep_names: bool) -> Tidied:
+def tidy(model: onnx.ModelProto, *, keep_names: bool, left_out_bytes: int = 0) -> Tidied:
     """Merge equal initializers, drop unused ones and records, and shorten names, all in place.
+
+    `left_out_bytes` are what the file will hold besides the model that is given.
 
     Left as they are: graph inputs and outputs, node names, metadata, and models with functions or
     training records.
@@ -49,7 +51,7 @@ def tidy(model: onnx.ModelProto, *, keep_names: bool) -> Tidied:
     notes = [f"equal tensors of the result merged: {len(merged)}"] if merged else []
     notes += [f"unused tensors of the result dropped: {unused}"] if unused else []
     names = {name: name for name in _occurrences(graph)}
-    short = {} if keep_names else _short_names(graph)
+    short = {} if keep_names else _short_names(graph, left_out_bytes)
     if short:
         notes.append("names of the result's inner values shortened; keep_names keeps them")
         _rename(graph, short)
@@ -90,14 +92,14 @@ def _drop_unused(graph: onnx.GraphProto) -> int:
     return dropped + sum(map(_drop_unused, _bodies(graph)))
 
 
-def _short_names(graph: onnx.GraphProto) -> dict[str, str]:
+def _short_names(graph: onnx.GraphProto, left_out_bytes: int) -> dict[str, str]:
     """Return a short name for each inner value; none where that would save next to nothing."""
     fixed = _interface(graph)
     occurrences = _occurrences(graph)
     free = (name for name in map(_in_base_36, count()) if name not in fixed)
     short = {name: next(free) for name in occurrences if name not in fixed}
     saved = sum((len(name) - len(short[name])) * occurrences[name] for name in short)
-    content = sum(map(tensor_bytes, _tensors(graph)))
+    content = left_out_bytes + sum(map(tensor_bytes, _tensors(graph)))
     content += sum(len(name) * times for name, times in occurrences.items())
     return short if saved > LARGEST_NAMES_SHARE * content else {}
 

@@ -14,6 +14,7 @@ from worker.engine.runtime import (
     provider_in_use,
     readable,
     run,
+    run_within,
 )
 
 X = {"x": np.array([[1, 2]], np.float32)}
@@ -133,3 +134,24 @@ def test_an_operation_over_its_limit_ends_the_process(limit, ends, output):
 
     assert ended.returncode == ends
     assert ended.stdout.split("\n")[:-1] == output
+
+
+def test_a_run_within_its_time_gives_all_outputs():
+    session = open_session(linear([[1, 0], [0, 2]], [10, 20]))
+
+    (answer,) = run_within(session, X, 60)
+
+    assert answer.tolist() == [[11, 24]]
+
+
+def test_a_run_that_is_out_of_time_gives_none():
+    session = open_session(linear([[1, 0], [0, 2]]))
+
+    assert run_within(session, {"x": np.zeros((2**22, 2), np.float32)}, 0) is None
+
+
+def test_a_run_within_its_time_may_be_refused():
+    session = open_session(linear([[1, 0], [0, 2]]))
+
+    with pytest.raises(PassError, match="running the model failed"):
+        run_within(session, {"x": np.zeros((1, 3), np.float32)}, 60)

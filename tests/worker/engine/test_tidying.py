@@ -130,6 +130,17 @@ def test_names_that_take_next_to_nothing_stay(keep_names):
     assert tidied.name("weight") == "weight"
 
 
+def test_names_stay_in_a_model_that_stands_for_a_larger_one():
+    model = sums()
+    for node in model.graph.node:
+        node.output[:] = [name if name == "y" else LONG + name for name in node.output]
+        node.input[:] = [LONG + name if name in {"p", "q"} else name for name in node.input]
+
+    tidy(model, keep_names=False, left_out_bytes=10**6)
+
+    assert model.graph.node[0].output[0] == LONG + "p"
+
+
 def test_records_go_and_metadata_stays():
     model = linear(np.eye(4))
     model.doc_string = model.graph.node[0].doc_string = "words"

@@ -89,7 +89,7 @@ def synthesize(
     Raises:
         CalibrationError: no guess makes the model run: it needs real samples.
     """
-    refused = [tensor for tensor in inputs if not _can_make(tensor)]
+    refused = [tensor for tensor in inputs if not can_make(tensor)]
     if refused:
         raise CalibrationError(
             f'input "{refused[0].name}" is of type {refused[0].dtype}, which cannot be made up:'
@@ -97,7 +97,7 @@ def synthesize(
         )
     below = table_sizes(model)
     reason = ""
-    for trial in _trials(inputs):
+    for trial in trials(inputs):
         samples = SyntheticSamples(inputs, below, trial, seed)
         try:
             _try(session, samples)
@@ -150,9 +150,10 @@ def table_sizes(model: onnx.ModelProto) -> dict[str, int]:
     return below
 
 
-def _trials(inputs: Sequence[TensorInfo]) -> Iterator[Trial]:
+def trials(inputs: Sequence[TensorInfo], sizes: tuple[int, ...] = ()) -> Iterator[Trial]:
+    """Yield what to try in turn; `sizes` are tried in place of the usual ones."""
     takes_images = any(len(tensor.shape or []) == 4 for tensor in inputs)
-    sizes = (IMAGE_SIZES if takes_images else ()) + TRIAL_SIZES
+    sizes = sizes or (IMAGE_SIZES if takes_images else ()) + TRIAL_SIZES
     if resolve_shapes(inputs, sizes[0]) == resolve_shapes(inputs, sizes[1]):
         sizes = sizes[:1]
     has_scalar = any(tensor.shape == [] and _kind(tensor) in {"i", "u"} for tensor in inputs)
@@ -171,7 +172,8 @@ def _try(session: Session, samples: SyntheticSamples) -> None:
         raise CalibrationError("an output comes out empty")
 
 
-def _can_make(tensor: TensorInfo) -> bool:
+def can_make(tensor: TensorInfo) -> bool:
+    """Return whether values of an input can be made up."""
     return tensor.shape is not None and _kind(tensor) in {"b", "i", "u", "f", "O"}
 
 

@@ -122,7 +122,7 @@ class StaticQuantization(NodeSelectingPass):
         if self.quant_format == "qoperator":
             declined = unsupported([n for n in original.graph.node if n.name in selection.chosen])
         chosen = selection.chosen - {node.name for node, _ in declined}
-        writer = self._smoothed(StaticWriter(original, chosen, self._types), context)
+        writer = self._smoothed(StaticWriter(original, chosen, self.types), context)
         choice = self._choose(writer, context)
         result, placement, stored = self._written(writer, choice.chosen)
         if choice.chosen and self._is_timed(context):
@@ -140,7 +140,8 @@ class StaticQuantization(NodeSelectingPass):
         return PassResult(result, [*placement.changed_names, *joined, *stored], skipped, notes)
 
     @property
-    def _types(self) -> QdqOptions:
+    def types(self) -> QdqOptions:
+        """The types to write."""
         is_reduced = adds_in_16_bits() if self.reduce_range == "auto" else self.reduce_range
         return QdqOptions(
             IntegerType(self.weight_type, self.weight_symmetric, is_reduced),
@@ -182,7 +183,7 @@ class StaticQuantization(NodeSelectingPass):
         quiet = replace(context, report_progress=lambda *_: None)
         few = replace(quiet, samples=at_most(context.samples, SMOOTHING_SAMPLES))
         ranges = collect(writer.model, readers, few, ChannelRange)
-        smooth(writer.model, readers, ranges, self._types.weights.levels - 1)
+        smooth(writer.model, readers, ranges, self.types.weights.levels - 1)
         return StaticWriter(writer.model, writer.chosen, writer.options)
 
     def _checking(self, context: PassContext) -> list[Feeds]:
@@ -212,7 +213,7 @@ class StaticQuantization(NodeSelectingPass):
 
     def _calibrate(self, writer: StaticWriter, context: PassContext) -> dict[str, float]:
         """Give the writer its ranges; return how many values each tensor has in a sample."""
-        activations = self._types.activations
+        activations = self.types.activations
         options = RangeOptions(
             self.calibration_method, self.percentile, activations.levels, activations.is_symmetric
         )

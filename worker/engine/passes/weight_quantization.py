@@ -1,6 +1,6 @@
 """Weight quantization: weights stored at 8, 4 or 2 bits, computed with in float."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from glob import escape
 from typing import Annotated, ClassVar, Literal
 
@@ -118,6 +118,22 @@ class WeightQuantization(Pass):
             self._resolved(upgraded, packed),
         )
 
+    def plan(
+        self, model: onnx.ModelProto, round_weight: Callable[[Weight], Rounding]
+    ) -> list[Choice]:
+        """Return the grids that weights get where there are no samples, for a forecast of sizes.
+
+        Raises:
+            PassError: as `apply`.
+        """
+        tasks = self._tasks(model)
+        choices = [
+            self._choose(round_weight(task.weight), task)
+            for task in tasks
+            if task.bits in MINIMUM_OPSETS
+        ]
+        return self._spend_average(tasks, choices)[0]
+
     def _tasks(self, model: onnx.ModelProto) -> list[Task]:
         """Return what to do with each weight of the model.
 
@@ -174,10 +190,7 @@ class WeightQuantization(Pass):
         context: PassContext,
     ) -> tuple[list[Choice], list[str], list[str]]:
         """Return the choices with both budgets spent, the names of the upgraded, and notes."""
-        given = {task.weight.name for task in tasks if task.is_overridden}
-        free = [choice for choice in choices if choice.weight.name not in given]
-        names = spend_average(free, self.average_bits or DEFAULT_AVERAGE_BITS[self.bits])
-        choices = with_upgrades(choices, names)
+        choices, names = self._spend_average(tasks, choices)
         is_free = any(choice.upgrade is not None for choice in choices)
         if not is_free or not self.min_sqnr_db or context.samples.origin == "synthetic":
             return choices, names, []
@@ -197,6 +210,15 @@ class WeightQuantization(Pass):
         if more:
             note += f" at average_bits; weights kept at 8 bits beyond that: {len(more)}"
         return with_upgrades(choices, more), names + more, [note]
+
+    def _spend_average(
+        self, tasks: Sequence[Task], choices: list[Choice]
+    ) -> tuple[list[Choice], list[str]]:
+        """Return the choices with the average of bits spent, and the names of the upgraded."""
+        given = {task.weight.name for task in tasks if task.is_overridden}
+        free = [choice for choice in choices if choice.weight.name not in given]
+        names = spend_average(free, self.average_bits or DEFAULT_AVERAGE_BITS[self.bits])
+        return with_upgrades(choices, names), names
 
     def _choose(self, rounding: Rounding, task: Task) -> Choice:
         """Return a weight's grid and, where its bits are not given, the one with 8 bits."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from typing_extensions import override
 
 from worker.engine.errors import PassError, ResourceError
 from worker.engine.graphs import walk_nodes
@@ -36,6 +37,18 @@ class Answers:
         except (PassError, ResourceError):
             return False
         return not self._is_repeatable or _agree(self.outputs, answers)
+
+
+class AnyAnswers(Answers):
+    """Answers that nobody looks at: whatever a rewrite does to them is taken for right."""
+
+    def __init__(self) -> None:
+        self.outputs = None
+
+    @override
+    def are_kept_by(self, model: onnx.ModelProto) -> bool:
+        """Return true."""
+        return True
 
 
 def _answer(model: onnx.ModelProto, feeds: Feeds | None) -> list[Any] | None:

@@ -12,7 +12,7 @@ from worker.engine.errors import PassError, UnsupportedModelError
 from worker.engine.graphs import default_opset, expanded_node_count, walk_graphs
 from worker.engine.preparation.activations import join_hard_sigmoids
 from worker.engine.preparation.affine import fold_affine
-from worker.engine.preparation.answers import Answers
+from worker.engine.preparation.answers import Answers, AnyAnswers
 from worker.engine.preparation.constants import walk
 from worker.engine.preparation.duplicates import merge_duplicates
 from worker.engine.preparation.folding import fold_constants
@@ -67,16 +67,23 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
 
 
-def prepare(model: onnx.ModelProto, minimum_opset: int = 0, feeds: Feeds | None = None) -> Prepared:
+def prepare(
+    model: onnx.ModelProto,
+    minimum_opset: int = 0,
+    feeds: Feeds | None = None,
+    *,
+    is_checked: bool = True,
+) -> Prepared:
     """Return a valid model in a form where every pass finds its weights.
 
     With feeds, one run's inputs, the answers before and after are compared, and a rewrite that
-    changes them is left out, with a note. Without, the result must only load.
+    changes them is left out, with a note. Without, the result must only load; with
+    `is_checked` false not even that, for those who want to know the sizes of things.
 
     Raises:
         UnsupportedModelError: the model cannot be raised to the opset that a method needs.
     """
-    answers = Answers(model, feeds)
+    answers = Answers(model, feeds) if is_checked else AnyAnswers()
     notes = _first_notes(model)
     if model.functions and expanded_node_count(model) <= MAX_INLINED_NODES:
         inlined = _rewrite(model, [INLINING], answers)

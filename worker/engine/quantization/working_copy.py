@@ -51,7 +51,7 @@ def name_nodes(model: onnx.ModelProto) -> None:
 
 def refuse_quantized(model: onnx.ModelProto) -> None:
     """Raise where a model holds quantized operators."""
-    found = [node for node in walk_nodes(model) if _is_quantized(node)]
+    found = [node for node in walk_nodes(model) if is_quantized(node)]
     if found:
         named = ", ".join(
             f"{node.name or node.output[0]} ({node.op_type})" for node in found[:EXAMPLES]
@@ -87,7 +87,8 @@ def _importance(item: tuple[str, list[str]]) -> tuple[bool, int]:
     return reason.split(":")[0] not in OP_TYPES_WITH_WEIGHTS, -len(nodes)
 
 
-def _is_quantized(node: onnx.NodeProto) -> bool:
+def is_quantized(node: onnx.NodeProto) -> bool:
+    """Return whether a node computes with, or turns to and from, quantized integers."""
     if node.op_type.startswith(QUANTIZED_PREFIX):
         return True
     is_known = node.domain in {*DEFAULT_DOMAINS, "com.microsoft"}

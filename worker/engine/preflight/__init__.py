@@ -1,0 +1,1 @@
+"""Preflight: in seconds, what a model is and what each method would make of it."""

@@ -1,0 +1,91 @@
+"""The forecast of each method, or why it would refuse the model."""
+
+import re
+from collections.abc import Sequence
+
+from worker.engine.errors import EngineError, PassError, ResourceError
+from worker.engine.passes.base import Pass, SkippedNode
+from worker.engine.passes.dynamic_quantization import DynamicQuantization
+from worker.engine.passes.float16 import Float16
+from worker.engine.passes.initializer_pruning import InitializerPruning
+from worker.engine.passes.static_quantization import StaticQuantization
+from worker.engine.passes.weight_quantization import WeightQuantization
+from worker.engine.preflight.contents import Bytes, Forecast, ModelFacts, Refusal, SkippedGroup
+from worker.engine.preflight.estimates import duration, memory
+from worker.engine.preflight.outcomes import Forecaster, Outcome
+from worker.engine.quantization.working_copy import OP_TYPES_WITH_WEIGHTS
+from worker.engine.runtime import bounded
+
+AnyKnownPass = (
+    WeightQuantization | StaticQuantization | DynamicQuantization | Float16 | InitializerPruning
+)
+FORESEEN: tuple[AnyKnownPass, ...] = (
+    WeightQuantization(),
+    WeightQuantization(bits=4),
+    WeightQuantization(bits=2),
+    StaticQuantization(),
+    DynamicQuantization(),
+    Float16(),
+    InitializerPruning(sparsity=0.3),
+)
+MOST_NODES = 20
+MOST_GROUPS = 20
+EXAMPLES = 3
+NAMED = re.compile(r"(weight|input|bias|inside) \S+")
+
+
+def forecast(step: AnyKnownPass, forecaster: Forecaster, facts: ModelFacts) -> Forecast:
+    """Return what a method does to a model, or why it does nothing."""
+    try:
+        with bounded(f"forecasting {step.method}", PassError):
+            outcome = forecaster.outcome(step)
+    except ResourceError:
+        raise
+    except EngineError as error:
+        return _forecast(step, facts, Outcome([], [], []), error)
+    return _forecast(step, facts, outcome, None)
+
+
+def _forecast(
+    step: AnyKnownPass, facts: ModelFacts, outcome: Outcome, error: EngineError | None
+) -> Forecast:
+    groups = group_skipped(outcome.skipped)
+    sizes = outcome.sizes
+    before = outcome.original_bytes or facts.size_bytes
+    return Forecast(
+        passes=[step],
+        needs_data=step.needs_samples and not _is_plain(step),
+        refusal=None if error is None else Refusal(code=error.code, message=str(error)),
+        touched_count=len(outcome.touched),
+        touched=outcome.touched[:MOST_NODES],
+        skipped_count=len(outcome.skipped),
+        skipped=groups[:MOST_GROUPS],
+        measure="deflated_bytes" if isinstance(step, InitializerPruning) else "size_bytes",
+        size_bytes=sizes[0] if sizes else None,
+        size_range=Bytes(low=min(sizes), high=max(sizes)) if sizes else None,
+        size_ratio=round(sizes[0] / max(1, before), 4) if sizes else None,
+        duration_seconds=None if error else duration(step, facts),
+        memory_bytes=None if error else memory(facts),
+    )
+
+
+def group_skipped(skipped: Sequence[SkippedNode]) -> list[SkippedGroup]:
+    """Return the nodes by op type and reason; those that have weights first, then the most."""
+    groups: dict[tuple[str, str], list[SkippedNode]] = {}
+    for skip in skipped:
+        groups.setdefault((skip.op_type, NAMED.sub(r"\1", skip.reason)), []).append(skip)
+    found = [
+        SkippedGroup(
+            op_type=op_type,
+            reason=members[0].reason,
+            count=len(members),
+            nodes=[member.node for member in members[:EXAMPLES]],
+        )
+        for (op_type, _), members in groups.items()
+    ]
+    return sorted(found, key=lambda it: (it.op_type not in OP_TYPES_WITH_WEIGHTS, -it.count))
+
+
+def _is_plain(step: Pass) -> bool:
+    """Return whether a pass that reads samples does as well without."""
+    return isinstance(step, WeightQuantization) and step.bits == 8
