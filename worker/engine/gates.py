@@ -137,12 +137,15 @@ def _doubted(result: GateResult, measured: Measurements) -> GateResult:
 
 
 def _latency_doubt(limit: float, latency: Latency | None) -> str:
-    interval = None if latency is None else latency.ratio_interval
-    if interval is None or not interval.holds(limit):
+    if latency is None:
         return ""
+    interval = latency.ratio_interval
+    busy = "; the machine was busy meanwhile" if latency.noisy else ""
+    if interval is None or not interval.holds(limit):
+        return busy
     return (
         f"; the measurement leaves it open: the {interval.confidence:.0%} confidence interval is"
-        f" {interval.low:.4g} to {interval.high:.4g}"
+        f" {interval.low:.4g} to {interval.high:.4g}{busy}"
     )
 
 

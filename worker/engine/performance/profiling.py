@@ -8,8 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from worker.engine.errors import PassError
 from worker.engine.performance.optimized import OptimizedGraph, read_optimized
-from worker.engine.runtime import Session, open_profiled_session, run
+from worker.engine.runtime import Session, bounded, open_profiled_session, run
 from worker.engine.samples import Feeds
 
 MOST_RUNS = 20
@@ -18,6 +19,7 @@ SECONDS = 1.5
 LONGEST_SECONDS = 4.5
 """What the fewest runs may take; above it nothing is profiled."""
 MOST_EVENTS = 20_000
+MOST_BYTES = 64 * 2**20
 LOOPS = {"Loop", "Scan", "SequenceMap"}
 LONGEST_LOOPING_SECONDS = 0.02
 """Of a run, where loops make so many kernels that only time bounds their number."""
@@ -73,7 +75,11 @@ def profiled_runs(op_counts: Mapping[str, int], seconds: float) -> int | None:
 def profile_in_turn(
     before: Path, after: Path, feeds: Feeds, runs: int, workdir: Path
 ) -> tuple[Profile, Profile]:
-    """Run both models in turn on one thread and return their kernels' times."""
+    """Run both models in turn on one thread and return their kernels' times.
+
+    Raises:
+        EngineError: the models do not fit the memory once more, or what was recorded is too long.
+    """
     folders = [workdir / "before", workdir / "after"]
     sessions: list[Session] = []
     for path, folder in zip((before, after), folders, strict=True):
@@ -85,12 +91,21 @@ def profile_in_turn(
             run(session, feeds)
     first, second = (
         Profile(
-            read_kernels(json.loads(Path(session.end_profiling()).read_text())),
+            read_kernels(_read_events(Path(session.end_profiling()))),
             read_optimized(folder / "optimized.onnx"),
         )
         for session, folder in zip(sessions, folders, strict=True)
     )
     return first, second
+
+
+def _read_events(path: Path) -> list[dict[str, Any]]:
+    """Return what the profiler wrote, whose length also depends on the names in the model."""
+    with bounded("reading the profile", PassError):
+        if path.stat().st_size > MOST_BYTES:
+            raise PassError(f"the profile of its kernels is over {MOST_BYTES >> 20} MiB")
+        events: list[dict[str, Any]] = json.loads(path.read_text())
+    return events
 
 
 def read_kernels(events: Iterable[dict[str, Any]]) -> list[Kernel]:

@@ -3,6 +3,8 @@ import onnx
 import pytest
 
 from tests.onnx_models import linear
+from worker.engine.errors import PassError
+from worker.engine.performance import profiling
 from worker.engine.performance.profiling import (
     FEWEST_RUNS,
     MOST_RUNS,
@@ -73,6 +75,15 @@ def test_a_body_s_kernels_are_not_counted_in_their_loop_again():
 )
 def test_profiles_as_often_as_time_and_memory_allow(op_counts, seconds, runs):
     assert profiled_runs(op_counts, seconds) == runs
+
+
+def test_refuses_a_profile_that_would_not_fit_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(profiling, "MOST_BYTES", 100)
+    path = tmp_path / "model.onnx"
+    onnx.save(linear(np.eye(2)), path)
+
+    with pytest.raises(PassError, match="the profile of its kernels is over"):
+        profile_in_turn(path, path, {"x": np.zeros((1, 2), np.float32)}, 3, tmp_path)
 
 
 def test_profiles_both_models(tmp_path):
