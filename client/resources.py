@@ -105,3 +105,53 @@ class Job(Resource):
     def is_terminal(self) -> bool:
         """Whether the state only changes by a retry."""
         return self.state in {"succeeded", "failed", "cancelled"}
+
+
+class SweepJob(Resource):
+    """A job of a sweep: where its spec is unlike the others', and what came of it."""
+
+    id: str
+    state: JobState
+    progress: float
+    difference: dict[str, Any]
+    size_bytes: int | None
+    size_ratio: float | None
+    latency_ratio: float | None
+    min_sqnr_db: float | None
+    accuracy_drop: float | None
+    scores: list[dict[str, Any]]
+    verdict: Verdict | None
+    on_pareto_front: bool
+    error: Problem | None
+
+
+class BestJob(Resource):
+    """The best job of a sweep by its wish, or none, and why."""
+
+    id: str | None
+    reason: str
+
+
+SweepState = Literal[
+    "queued", "running", "cancelling", "succeeded", "partly_failed", "failed", "cancelled"
+]
+
+
+class Sweep(Resource):
+    """Several specs over one model, a job each, and their comparison."""
+
+    id: str
+    state: SweepState
+    progress: float
+    model_id: str
+    labels: dict[str, str]
+    created_at: datetime
+    jobs: list[SweepJob]
+    quality: str | None
+    pareto_front: list[str]
+    best: BestJob | None
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether all its jobs have ended."""
+        return self.state not in {"queued", "running", "cancelling"}

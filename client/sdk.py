@@ -3,8 +3,8 @@
 import hashlib
 import os
 import tempfile
-import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,11 +13,9 @@ import httpx
 from pydantic import ValidationError
 
 from client.errors import CorruptedError, ProblemError, UnreachableError
-from client.resources import Dataset, Job, Model, Problem
+from client.resources import Dataset, Job, Model, Problem, Sweep
+from client.waiting import wait_for
 
-LONGEST_WAIT_SECONDS = 60
-RECONNECTS = 30
-RECONNECT_SECONDS = 1.0
 TIMEOUT = httpx.Timeout(30, read=120)
 """Reading takes long where the service checks a large upload, or waits for a job."""
 
@@ -74,11 +72,9 @@ class Client:
         idempotency_key: str | None = None,
     ) -> Job:
         """Submit a job; with the same idempotency key again, return the first one's."""
-        body: dict[str, Any] = {"model_id": model_id, "spec": dict(spec), "labels": labels or {}}
-        if calibration_dataset_id is not None:
-            body["calibration_dataset_id"] = calibration_dataset_id
-        if evaluation_dataset_id is not None:
-            body["evaluation_dataset_id"] = evaluation_dataset_id
+        body = {"spec": dict(spec)} | _inputs(
+            model_id, calibration_dataset_id, evaluation_dataset_id, labels
+        )
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return Job.model_validate(self._send("POST", "/v1/jobs", body, headers))
 
@@ -92,23 +88,7 @@ class Client:
         Raises:
             TimeoutError: it is not after the timeout.
         """
-        deadline = time.monotonic() + timeout_seconds
-        failures = 0
-        while True:
-            seconds = max(0, min(LONGEST_WAIT_SECONDS, int(deadline - time.monotonic())))
-            try:
-                job = self._read_job(job_id, {"Prefer": f"wait={seconds}"})
-            except UnreachableError:
-                failures += 1
-                if failures > RECONNECTS or time.monotonic() >= deadline:
-                    raise
-                time.sleep(RECONNECT_SECONDS)
-                continue
-            failures = 0
-            if job.is_terminal:
-                return job
-            if time.monotonic() >= deadline:
-                raise TimeoutError(f"job {job_id} is {job.state} after {timeout_seconds} s")
+        return wait_for(f"job {job_id}", partial(self._read_job, job_id), timeout_seconds)
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a queued or running job; a running one is `cancelling` until its worker stops."""
@@ -117,6 +97,59 @@ class Client:
     def retry(self, job_id: str) -> Job:
         """Queue a failed or cancelled job again."""
         return Job.model_validate(self._send("POST", f"/v1/jobs/{job_id}/retry"))
+
+    def submit_sweep(
+        self,
+        model_id: str,
+        plan: Mapping[str, Any],
+        *,
+        calibration_dataset_id: str | None = None,
+        evaluation_dataset_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Sweep:
+        """Submit a job for each of several specs; with the same key again, return the first sweep.
+
+        Args:
+            model_id: the model that all are tried on.
+            plan: `{"specs": [...]}`, or `{"spec": ..., "grid": {"/passes/0/bits": [8, 4]}}`; with
+                `best_by`, such as `{"minimize": "size", "within": {"min_sqnr_db": 20}}`, the
+                service names the best job.
+            calibration_dataset_id: samples to calibrate on.
+            evaluation_dataset_id: held-out samples to judge by.
+            labels: of the sweep and each of its jobs.
+            idempotency_key: any text that names this request.
+        """
+        body = dict(plan) | _inputs(model_id, calibration_dataset_id, evaluation_dataset_id, labels)
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return Sweep.model_validate(self._send("POST", "/v1/sweeps", body, headers))
+
+    def get_sweep(self, sweep_id: str) -> Sweep:
+        """Return a sweep as it is now; `get` and `report` take the ids of its jobs."""
+        return self._read_sweep(sweep_id, {})
+
+    def wait_sweep(self, sweep_id: str, timeout_seconds: float = 3600) -> Sweep:
+        """Return a sweep once all its jobs have ended, as `wait` does with one job.
+
+        Raises:
+            TimeoutError: they have not after the timeout.
+        """
+        return wait_for(f"sweep {sweep_id}", partial(self._read_sweep, sweep_id), timeout_seconds)
+
+    def sweep_table(self, sweep_id: str) -> str:
+        """Return the comparison of a sweep's jobs as a Markdown page."""
+        request = self._http.build_request(
+            "GET", f"/v1/sweeps/{sweep_id}", headers={"Accept": "text/markdown"}
+        )
+        return self._answer(request).text
+
+    def cancel_sweep(self, sweep_id: str) -> Sweep:
+        """Cancel all jobs of a sweep that are queued or running."""
+        return Sweep.model_validate(self._send("POST", f"/v1/sweeps/{sweep_id}/cancel"))
+
+    def retry_sweep(self, sweep_id: str) -> Sweep:
+        """Queue the failed and cancelled jobs of a sweep again."""
+        return Sweep.model_validate(self._send("POST", f"/v1/sweeps/{sweep_id}/retry"))
 
     def report(self, job_id: str) -> dict[str, Any]:
         """Return the report of a finished job."""
@@ -144,6 +177,9 @@ class Client:
     def _read_job(self, job_id: str, headers: Mapping[str, str]) -> Job:
         return Job.model_validate(self._send("GET", f"/v1/jobs/{job_id}", headers=headers))
 
+    def _read_sweep(self, sweep_id: str, headers: Mapping[str, str]) -> Sweep:
+        return Sweep.model_validate(self._send("GET", f"/v1/sweeps/{sweep_id}", headers=headers))
+
     def _upload(self, url: str, path: Path, query: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
         with path.open("rb") as file:
             headers = {
@@ -151,11 +187,10 @@ class Client:
                 "Content-Length": str(os.fstat(file.fileno()).st_size),
             }
             parameters = {"name": path.name, **query}
-            return self._answer(
-                self._http.build_request(
-                    "POST", url, content=file, params=parameters, headers=headers
-                )
+            request = self._http.build_request(
+                "POST", url, content=file, params=parameters, headers=headers
             )
+            return self._answer(request).json()
 
     def _send(
         self,
@@ -164,18 +199,34 @@ class Client:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:  # noqa: ANN401 - JSON
-        return self._answer(self._http.build_request(method, url, json=body, headers=headers))
+        request = self._http.build_request(method, url, json=body, headers=headers)
+        return self._answer(request).json()
 
-    def _answer(self, request: httpx.Request) -> Any:  # noqa: ANN401 - JSON
+    def _answer(self, request: httpx.Request) -> httpx.Response:
         try:
             response = self._http.send(request)
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
         _check(response)
-        return response.json()
+        return response
 
     def _unreachable(self, error: httpx.TransportError) -> UnreachableError:
         return UnreachableError(f"no answer from {self._http.base_url}: {error}")
+
+
+def _inputs(
+    model_id: str,
+    calibration_id: str | None,
+    evaluation_id: str | None,
+    labels: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    """Return what the bodies of jobs and sweeps have in common."""
+    body = {"model_id": model_id, "labels": dict(labels or {})}
+    if calibration_id is not None:
+        body["calibration_dataset_id"] = calibration_id
+    if evaluation_id is not None:
+        body["evaluation_dataset_id"] = evaluation_id
+    return body
 
 
 def _check(response: httpx.Response) -> None:

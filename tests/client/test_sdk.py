@@ -101,6 +101,36 @@ def test_waiting_ends_with_the_timeout(client, model_file):
         client.wait(job.id, timeout_seconds=1)
 
 
+def test_submits_cancels_and_retries_a_sweep(client, model_file):
+    plan = {"spec": SPEC, "grid": {"/passes/0/bits": [8, 4]}, "best_by": {"minimize": "size"}}
+    model = client.upload_model(model_file)
+
+    sweep = client.submit_sweep(model.id, plan, labels={"team": "vision"})
+    states = [client.cancel_sweep(sweep.id).state, client.retry_sweep(sweep.id).state]
+
+    assert states == ["cancelled", "queued"]
+    assert [job.difference["/passes/0/bits"] for job in client.get_sweep(sweep.id).jobs] == [8, 4]
+    assert sweep.best.reason == "no job has succeeded yet"
+    assert client.sweep_table(sweep.id).startswith(f"# Sweep {sweep.id}\n")
+    assert client.get(sweep.jobs[0].id).labels == {"team": "vision"}
+
+
+def test_the_same_idempotency_key_is_the_same_sweep(client, model_file):
+    model = client.upload_model(model_file)
+    plan = {"specs": [SPEC]}
+
+    sweeps = [client.submit_sweep(model.id, plan, idempotency_key="sweep") for _ in range(2)]
+
+    assert sweeps[0].id == sweeps[1].id
+
+
+def test_waiting_for_a_sweep_ends_with_the_timeout(client, model_file):
+    sweep = client.submit_sweep(client.upload_model(model_file).id, {"specs": [SPEC]})
+
+    with pytest.raises(TimeoutError, match=f"sweep {sweep.id} is queued after 1 s"):
+        client.wait_sweep(sweep.id, timeout_seconds=1)
+
+
 def test_a_problem_says_what_to_change(client, model_file):
     model = client.upload_model(model_file)
 

@@ -217,6 +217,40 @@ def test_a_goal_finds_the_smallest_model_that_is_good_enough(client, tmp_path):
     assert sha256 == client.download_artifact(again.id, tmp_path / "again.onnx")
 
 
+def test_a_sweep_compares_real_results_and_names_the_best(client):
+    model = client.upload_model(DIGITS / "digits.onnx")
+    evaluation = client.upload_dataset(DIGITS / "evaluation.npz", model.id)
+    quick = {"evaluation": {"latency": {"runs": 3}}}
+    whole, half, quarter, impossible = (
+        {"passes": [{"method": "weight_quantization", "bits": 8}]},
+        {"passes": [{"method": "float16"}]},
+        {"passes": [{"method": "weight_quantization", "bits": 4}]},
+        {"passes": [{"method": "weight_quantization", "minimum_values": 1_000_000_000}]},
+    )
+    plan = {
+        "specs": [spec | quick for spec in (whole, half, quarter, impossible)],
+        "best_by": {"minimize": "size", "within": {"max_accuracy_drop": 0.02}},
+    }
+    sweep = client.submit_sweep(model.id, plan, evaluation_dataset_id=evaluation.id)
+
+    sweep = client.wait_sweep(sweep.id, 120)
+
+    eight, sixteen, four, failed = sweep.jobs
+    assert (sweep.state, failed.error.code) == ("partly_failed", "nothing_to_compress")
+    assert four.size_bytes < eight.size_bytes < sixteen.size_bytes
+    assert sweep.best.id == four.id
+    assert four.id in sweep.pareto_front
+    assert failed.id not in sweep.pareto_front
+    report = client.report(four.id)
+    assert four.size_bytes == report["after"]["size_bytes"]
+    assert four.latency_ratio == round(report["latency"]["ratio"], 2)
+    assert four.scores[0]["after"] == report["accuracy"][0]["after"]
+    assert [gate["gate"] for gate in four.verdict.gates] == ["max_accuracy_drop"]
+    table = client.sweep_table(sweep.id)
+    assert f"{four.size_bytes:,} B" in table
+    assert failed.error.detail.split(";")[0] in table
+
+
 def test_a_job_that_cannot_work_says_why_and_can_be_retried(client, slow_model):
     model = client.upload_model(slow_model)
     spec = {"passes": [{"method": "weight_quantization", "minimum_values": 1_000_000_000}]}

@@ -156,7 +156,7 @@ def test_refuses_a_dataset_that_does_not_fit_the_model(client, model):
         (
             {"spec": SPEC | {"gates": {"max_size": 1}}},
             "#/spec/gates/max_size",
-            "known ones are max_accuracy_drop",
+            "known ones are limits, max_accuracy_drop",
         ),
         ({"labels": {"a": 1}}, "#/labels/a", "string"),
         ({"labels": {"a=b": "c"}}, "#/labels/a=b", "pattern"),
