@@ -34,9 +34,11 @@ def _submission(document: object, max_specs: int) -> SweepSubmission:
         check_count(len(document["specs"]), max_specs, "#/specs")
     body = check_document(document, SweepRequest)
     specs, unlike = _specs(body, max_specs)
+    is_list = body.specs is not None
     return SweepSubmission(
         model_id=body.model_id,
         specs=specs,
+        pointers=[f"#/specs/{index}" if is_list else "#/spec" for index in range(len(specs))],
         differences=unlike,
         calibration_dataset_id=body.calibration_dataset_id,
         evaluation_dataset_id=body.evaluation_dataset_id,

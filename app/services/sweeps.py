@@ -30,6 +30,8 @@ class SweepSubmission:
 
     model_id: str
     specs: Sequence[Spec]
+    pointers: Sequence[str]
+    """Where in the request each spec is, for messages."""
     differences: Sequence[JsonObject]
     calibration_dataset_id: str | None = None
     evaluation_dataset_id: str | None = None
@@ -111,8 +113,8 @@ def submit(
         InvalidRequestError: the key was used for another request, or gates contradict each other.
     """
     specs = [_with_gates(spec, submission.best_by) for spec in submission.specs]
-    for number, spec in enumerate(specs):
-        check_budget(spec, context.settings.job_time_limit_seconds, f"#/specs/{number}")
+    for spec, pointer in zip(specs, submission.pointers, strict=True):
+        check_budget(spec, context.settings.job_time_limit_seconds, pointer)
     with once(context, workspace, key, submission.fingerprint) as earlier:
         if earlier is not None:
             assert earlier.sweep_id is not None  # noqa: S101 - no job has a sweep's fingerprint

@@ -9,6 +9,7 @@ from tests.app.conftest import dataset_bytes
 
 WEIGHTS = {"passes": [{"method": "weight_quantization"}]}
 SPECS = [WEIGHTS, {"passes": [{"method": "float16"}]}, {"passes": [{"method": "magic"}]}]
+LONG_GOAL = {"goal": {"minimize": "size", "budget_seconds": 3600}}
 GRID = {"spec": WEIGHTS, "grid": {"/passes/0/bits": [8, 4]}}
 METRICS = {
     "size_bytes_after": 250,
@@ -159,6 +160,12 @@ def test_accepts_a_sweep_while_the_broker_is_down(client, model, queue, context)
             "#/best_by/within/min_sqnr_db",
             "another limit",
         ),
+        ({"specs": [WEIGHTS, LONG_GOAL]}, "#/specs/1/goal/budget_seconds", "3600 s"),
+        (
+            {"spec": LONG_GOAL, "grid": {"/seed": [1]}},
+            "#/spec/goal/budget_seconds",
+            "3600 s",
+        ),
         (GRID | {"webhook": "https://x"}, "#/webhook", "known ones are best_by, "),
         (GRID | {"model_id": "../x"}, "#/model_id", "pattern"),
     ],
@@ -229,6 +236,16 @@ def test_the_gates_of_the_wish_are_gates_of_every_job(client, model):
     assert (gates["max_accuracy_drop"], gates["max_size_ratio"]) == (0.01, 0.5)
     assert [it["figure"] for it in gates["limits"]] == ["after.macs", "latency.threads"]
     assert sweep["best_by"]["within"]["max_accuracy_drop"] == 0.01
+
+
+def test_the_gates_of_the_wish_are_limits_of_a_goal(client, model):
+    goal = {"minimize": "size", "within": {"min_cosine": 0.9}, "budget_seconds": 60}
+    wish = {"minimize": "latency", "within": {"min_sqnr_db": 20}}
+
+    sweep = submit(client, model, specs=[{"goal": goal}], best_by=wish).json()
+
+    within = client.get(sweep["jobs"][0]["url"]).json()["spec"]["goal"]["within"]
+    assert (within["min_cosine"], within["min_sqnr_db"]) == (0.9, 20)
 
 
 def test_an_idempotency_key_makes_one_sweep_of_two_calls(client, model, queue):
