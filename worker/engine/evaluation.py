@@ -1,16 +1,18 @@
 """Comparing a compressed model with the original on samples: one run of both for each sample."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import onnx
 
+from worker.engine.batching import BatchRunner, Groups
 from worker.engine.errors import InvalidDatasetError, VerificationError
 from worker.engine.fidelity import OutputComparison
+from worker.engine.reference import ReferenceAnswers
 from worker.engine.report.quality import OutputFidelity, Score
 from worker.engine.ruin import LOWEST_YES, sigmoid_outputs
 from worker.engine.runtime import Session, run
-from worker.engine.samples import Sample, SampleSource
+from worker.engine.samples import Array, Sample, SampleSource
 from worker.engine.scoring.scorers import ScorePlan, Scorer, plan_scores
 from worker.engine.spec import Evaluation
 
@@ -30,6 +32,8 @@ class Scoring:
     plans: Sequence[ScorePlan] = ()
     seed: int = 0
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    references: ReferenceAnswers | None = None
+    """Where the original's answers are kept; None works them out each time."""
 
 
 def output_names(session: Session) -> list[str]:
@@ -94,15 +98,32 @@ def compare(
         OutputComparison(name, threshold=job.thresholds.get(name), is_detailed=True)
         for name in output_names(before)
     ]
-    for index, sample in enumerate(samples):
-        reference = run(before, sample.feeds, failure=InvalidDatasetError)
-        answer = run(after, sample.feeds, failure=VerificationError)
+    for index, (sample, reference, answer) in enumerate(_answers(before, after, samples, job)):
         for comparison, expected, actual in zip(comparisons, reference, answer, strict=True):
             comparison.add(expected, actual)
         for scorer in scorers:
             scorer.add(reference, answer, sample)
         report_progress((index + 1) / len(samples))
+    if job.references is not None:
+        job.references.save()
     return Comparison(
         [comparison.result(samples.origin, job.seed) for comparison in comparisons],
         [scorer.result(job.seed) for scorer in scorers],
     )
+
+
+def _answers(
+    before: Session, after: Session, samples: SampleSource, job: Scoring
+) -> Iterator[tuple[Sample, list[Array], list[Array]]]:
+    """Yield each sample with both models' outputs; small samples are run together."""
+    original = BatchRunner(before, InvalidDatasetError)
+    compressed = BatchRunner(after, VerificationError)
+    groups = Groups(samples)
+    for group in groups:
+        feeds = [sample.feeds for sample in group]
+        if job.references is None:
+            references = original.run(feeds)
+        else:
+            references = job.references.of(original, feeds)
+        groups.note(references[0])
+        yield from zip(group, references, compressed.run(feeds), strict=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from worker.engine.cache import Cache
 from worker.engine.datasets.job_samples import JobSamples, choose_samples
 from worker.engine.datasets.splitting import first
 from worker.engine.evaluation import Scoring, choose_scores, choose_thresholds
@@ -15,6 +16,7 @@ from worker.engine.model_io import LoadedModel, load
 from worker.engine.passes.base import Pass
 from worker.engine.preparation.prepare import Prepared, prepare
 from worker.engine.progress import Progress
+from worker.engine.reference import ReferenceAnswers, reference_key
 from worker.engine.report.contents import ModelMeasures
 from worker.engine.requests import CompressModel, ModelInfo
 from worker.engine.runtime import ExecutionProvider, Session, open_session
@@ -78,20 +80,24 @@ def open_original(request: CompressModel, folder: Path, progress: Progress) -> O
         loaded = load(request.model_path, folder / "original", request.limits)
         info = describe(loaded.model, loaded.size_bytes)
         options = spec.evaluation.latency
+        threads = 1 if options is None else options.threads
+        provider = spec.execution_provider or request.default_execution_provider
         started = time.perf_counter()
-        session = open_session(
-            loaded.path,
-            threads=1 if options is None else options.threads,
-            execution_provider=spec.execution_provider or request.default_execution_provider,
-        )
+        session = open_session(loaded.path, threads=threads, execution_provider=provider)
         load_seconds = time.perf_counter() - started
         report_progress(0.3)
         samples = choose_samples(request, info.inputs, session, loaded.model)
         sample = first(samples.evaluation, 1)[0]
         plans, warnings = choose_scores(session, sample, spec.evaluation)
-        thresholds = choose_thresholds(session, loaded.model, spec.evaluation)
         samples.warnings.extend(warnings)
         report_progress(0.6)
+        cache_folder = _cache_folder(request, folder)
+        scoring = Scoring(
+            plans,
+            spec.seed,
+            choose_thresholds(session, loaded.model, spec.evaluation),
+            ReferenceAnswers(Cache(cache_folder), reference_key(loaded.sha256, provider, threads)),
+        )
         original = Original(
             request=request,
             loaded=loaded,
@@ -99,9 +105,9 @@ def open_original(request: CompressModel, folder: Path, progress: Progress) -> O
             session=session,
             load_seconds=load_seconds,
             samples=samples,
-            scoring=Scoring(plans, spec.seed, thresholds),
+            scoring=scoring,
             feeds=sample.feeds,
-            cache_folder=_cache_folder(request, folder),
+            cache_folder=cache_folder,
         )
         original.prepared_for(spec.passes or [])
     return original
