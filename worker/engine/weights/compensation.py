@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from worker.engine.weights.scales import FloatArray, ScaleType, rounded_to
 
-DAMPING = 0.01
 COLUMNS_AT_ONCE = 128
 SWEEPS = 2
 """Times that values and scales are gone over; more gain next to nothing."""
@@ -24,7 +23,7 @@ Values = npt.NDArray[np.int8]
 def compensated_rounding(
     weight: FloatArray,
     scale: FloatArray,
-    second_moment: Floats,
+    moment: Floats,
     bits: int,
     scale_type: ScaleType,
 ) -> tuple[Values, FloatArray]:
@@ -33,11 +32,10 @@ def compensated_rounding(
     Args:
         weight: (channels, inputs), contracted along the second axis.
         scale: (channels, blocks), to begin with; a block is inputs / blocks in a row.
-        second_moment: H = sum over samples of x x^T, (inputs, inputs).
+        moment: H = sum over samples of x x^T, (inputs, inputs), damped to be invertible.
         bits: of the grid.
         scale_type: what the scales are stored as.
     """
-    moment = _damped(second_moment)
     search = _Descent(weight, scale, moment, bits)
     search.values = _round_in_turn(weight, search.full_scale(), moment, bits)
     search.start()
@@ -54,15 +52,6 @@ def output_error(error: FloatArray, weight: FloatArray, second_moment: Floats) -
     if power <= 0:
         return 0.0
     return float(np.einsum("ij,ij->", error @ second_moment, error)) / power
-
-
-def _damped(second_moment: Floats) -> Floats:
-    """Return moments that can be inverted; inputs that are always zero get those of others."""
-    moment = second_moment.copy()
-    diagonal = np.diagonal(moment).copy()
-    diagonal[diagonal <= 0] = max(float(diagonal.mean()), 1e-12)
-    np.fill_diagonal(moment, diagonal + DAMPING * diagonal.mean())
-    return moment
 
 
 def _round_in_turn(weight: FloatArray, scale: FloatArray, moment: Floats, bits: int) -> Floats:

@@ -22,6 +22,8 @@ from worker.engine.weights.finding import Weight
 from worker.engine.weights.scales import FloatArray
 
 ROWS_PER_SAMPLE = 512
+DAMPING = 0.01
+SMALLEST_POWER = 1e-12
 LARGEST_INPUT = 4096
 """Inputs of a layer above which its moments would cost more memory and time than they gain."""
 
@@ -39,6 +41,8 @@ class MultipliedLayer:
     node: onnx.NodeProto
     weight_shape: tuple[int, ...]
     moments: Moments
+    rows: int = 0
+    """How many inputs the moments are of."""
 
     @property
     def activation(self) -> str:
@@ -70,6 +74,22 @@ class MultipliedLayer:
         groups, inputs = self.moments.shape[:2]
         by_group = rows.reshape(len(rows), groups, inputs).transpose(1, 0, 2)
         self.moments += by_group.transpose(0, 2, 1) @ by_group
+        self.rows += len(rows)
+
+    def damped_moments(self) -> Moments:
+        """Return moments that can be inverted, and that trust few rows only so far.
+
+        Their mean power is added to the diagonal: 1 % of it, and more the fewer rows there are for
+        each input, as what few rows have in common may be chance. Inputs that are always zero get
+        the mean as well.
+        """
+        damped = self.moments.copy()
+        share = DAMPING + damped.shape[1] / max(self.rows, 1)
+        for moment in damped:
+            diagonal = np.diagonal(moment).copy()
+            mean = max(float(diagonal.mean()), SMALLEST_POWER)
+            np.fill_diagonal(moment, np.where(diagonal > 0, diagonal, mean) + share * mean)
+        return damped
 
 
 def multiplied_layers(weights: list[Weight], model: onnx.ModelProto) -> dict[str, MultipliedLayer]:

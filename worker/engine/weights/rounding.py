@@ -92,7 +92,7 @@ def _compensated(array: FloatArray, layout: Layout, bits: int, layer: Multiplied
     scales = layer.as_matrices(full_scale)[:, :, ::block]
     found = [
         compensated_rounding(*each, bits, type_of(scale))
-        for each in zip(matrices, scales, layer.moments, strict=True)
+        for each in zip(matrices, scales, layer.damped_moments(), strict=True)
     ]
     integers = cast("IntArray", layer.from_matrices(np.stack([values for values, _ in found])))
     full = np.repeat(np.stack([scale for _, scale in found]), block, axis=2)

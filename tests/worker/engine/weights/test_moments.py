@@ -70,6 +70,17 @@ def test_a_conv_has_the_moments_of_its_patches(attributes):
     assert np.array_equal(layer.from_matrices(matrices), kernel)
 
 
+def test_few_rows_are_trusted_only_so_far():
+    """Two inputs, four rows: the diagonal grows by 0.01 + 2 / 4 of its mean, (8 + 0) / 2."""
+    rows = np.array([[2.0, 0.0], [0.0, 0.0], [0.0, 0.0], [-2.0, 0.0]], np.float32)
+
+    layer = collected(linear(np.ones((2, 3))), [rows])["weight"]
+
+    assert layer.rows == 4
+    assert np.allclose(layer.damped_moments()[0], [[8 + 0.51 * 4, 0], [0, 4 + 0.51 * 4]])
+    assert np.allclose(layer.moments[0], [[8, 0], [0, 0]])
+
+
 def test_a_transposed_conv_has_the_moments_of_each_position():
     """With a kernel as wide as the stride nothing overlaps, so the output's power is exact."""
     random = np.random.default_rng(6)
