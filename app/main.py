@@ -13,6 +13,7 @@ from fastapi_offline import FastAPIOffline
 from app.api import datasets, discovery, jobs, models, openapi, probes, results, sweeps
 from app.api.middleware import ObservingMiddleware
 from app.api.problems import install_problem_handlers
+from app.api.sharing import SharedCalls
 from app.db import create_session_factory
 from app.logs import configure_logging
 from app.metrics import Metrics
@@ -36,6 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.metrics = Metrics()
     app.state.validation_limiter = CapacityLimiter(settings.validation_concurrency)
+    app.state.preflight_calls = SharedCalls(app.state.validation_limiter)
     app.add_middleware(ObservingMiddleware, metrics=app.state.metrics)
     install_problem_handlers(app)
     routers = [part.router for part in (models, datasets, jobs, sweeps, results, discovery, probes)]

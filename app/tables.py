@@ -54,6 +54,19 @@ class ModelRow(Base):
     expires_at: Mapped[datetime | None]
 
 
+class PreflightRow(Base):
+    """What a preflight answered, kept for as long as a model has these bytes."""
+
+    __tablename__ = "preflights"
+
+    model_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    engine: Mapped[str] = mapped_column(primary_key=True)
+    """The versions of what made it; another engine may foretell something else."""
+    contents: Mapped[JsonObject]
+    """`worker.engine.operations.Preflight`."""
+    created_at: Mapped[datetime]
+
+
 class DatasetRow(Base):
     """An uploaded dataset; one row for the same bytes and transform in a workspace."""
 

@@ -56,6 +56,11 @@ class Client:
         """Upload an `.onnx` file, or a `.zip` or `.tar` of a model with its external data."""
         return Model.model_validate(self._upload("/v1/models", path, {}))
 
+    def preflight(self, model_id: str) -> dict[str, Any]:
+        """Return what each method would make of a model, with a spec to start with."""
+        preflight: dict[str, Any] = self._send("GET", f"/v1/models/{model_id}/preflight")
+        return preflight
+
     def upload_dataset(self, path: Path, model_id: str | None = None) -> Dataset:
         """Upload samples (`.npz` or `.zip`), checked against the model where one is given."""
         query = {"model_id": model_id} if model_id else {}

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 
 from app.api.dependencies import Context, Identifier, PageQuery, Reader, Writer
@@ -10,9 +11,11 @@ from app.api.forms import FormFields
 from app.api.openapi import file_body
 from app.api.problems import Responses, responses
 from app.api.schemas import Model, Page
+from app.api.sharing import PreflightCalls
 from app.api.uploads import Receiver
-from app.services import models
+from app.services import models, preflights
 from app.services.content import uploaded
+from worker.engine.preflight.contents import Preflight
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -60,6 +63,22 @@ def list_models(
 def read_model(model_id: Identifier, caller: Reader, context: Context) -> Model:
     """Read what a model is."""
     return Model.of(models.get(context, caller.workspace, model_id))
+
+
+@router.get("/{model_id}/preflight", responses=responses(401, 403, 404, 410, 422, 503))
+async def preflight_model(
+    model_id: Identifier, caller: Reader, context: Context, calls: PreflightCalls
+) -> Preflight:
+    """Say in seconds what the model is and what each method would make of it.
+
+    Sizes follow the methods' own code at work on a part of each large weight. The first call makes
+    the preflight in a child process and keeps it; later ones answer at once.
+    """
+    model = await run_sync(models.get, context, caller.workspace, model_id)
+    known = await run_sync(preflights.find, context, model)
+    if known is not None:
+        return known
+    return await calls.run(model.sha256, lambda: preflights.make(context, model))
 
 
 @router.delete("/{model_id}", status_code=204, responses=responses(401, 403, 404, 409))

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.db import database_now
 from app.errors import NotFoundError
+from app.repositories import preflights
 from app.repositories.pages import Page, read_page
 from app.tables import ModelRow
 
@@ -62,9 +63,15 @@ def list(  # noqa: A001 - the repositories' common verb, always called as `model
 
 
 def delete(session: Session, row: ModelRow) -> None:
-    """Delete a model's row; the reaper removes bytes that no row names any more."""
+    """Delete a model's row; the reaper removes bytes that no row names any more.
+
+    With the last model of these bytes goes what was foretold of them.
+    """
     session.delete(row)
     session.flush()
+    others = select(ModelRow.id).where(ModelRow.sha256 == row.sha256).limit(1)
+    if session.scalar(others) is None:
+        preflights.delete_of(session, row.sha256)
 
 
 def expired(session: Session, limit: int = 100) -> Sequence[ModelRow]:

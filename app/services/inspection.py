@@ -8,11 +8,13 @@ from tempfile import TemporaryDirectory
 from app.errors import AppError, InvalidRequestError, UnavailableError
 from app.services.context import ServiceContext
 from app.services.uploads import Upload
+from worker.engine.preflight.contents import Preflight
 from worker.engine.requests import (
     DatasetInfo,
     InspectDataset,
     InspectModel,
     ModelInfo,
+    PreflightModel,
     TensorInfo,
     UnpackLimits,
 )
@@ -27,6 +29,19 @@ def inspect_model(context: ServiceContext, upload: Upload) -> ModelInfo:
     """
     with _workdir(context) as workdir, _child_failures("model"):
         request = InspectModel(
+            model_path=upload.path, workdir=workdir, limits=_unpack_limits(context)
+        )
+        return context.sandbox.run(request, _limits(context, upload))
+
+
+def preflight_model(context: ServiceContext, upload: Upload) -> Preflight:
+    """Return what each method would make of a model that was inspected when it came.
+
+    Raises:
+        EngineError: it cannot be read, or no method can take it.
+    """
+    with _workdir(context) as workdir, _child_failures("model"):
+        request = PreflightModel(
             model_path=upload.path, workdir=workdir, limits=_unpack_limits(context)
         )
         return context.sandbox.run(request, _limits(context, upload))

@@ -147,7 +147,11 @@ def dataset(client, context, workspace) -> dict:
 
 def save_model(context, workspace, width: int = 4) -> str:
     """Store and describe a model without the sandbox, which takes a second; return its id."""
-    data = model_bytes(width)
+    return save_bytes(context, workspace, model_bytes(width), width)
+
+
+def save_bytes(context, workspace, data: bytes, width: int = 4) -> str:
+    """Store any bytes as if they were a model of this width; return its id."""
     tensor = TensorInfo(name="x", dtype="float32", shape=["batch", width])
     info = ModelInfo(
         opset=17,

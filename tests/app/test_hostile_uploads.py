@@ -76,6 +76,16 @@ def test_answers_a_hostile_model(client, settings, file):
     assert_is_answered(response, file, "invalid_model", settings)
 
 
+@pytest.mark.parametrize("file", [it for it in MODELS + ARCHIVES if not it.words], ids=str)
+def test_foretells_what_becomes_of_a_strange_model(client, file):
+    model = client.post("/v1/models", content=file.build()).json()
+
+    response = client.get(f"/v1/models/{model['id']}/preflight")
+
+    assert response.status_code in {200, 422}
+    assert len(response.content) < 200_000
+
+
 @pytest.mark.parametrize("file", DATASETS + IMAGES, ids=str)
 def test_answers_a_hostile_dataset(client, settings, file):
     response = client.post("/v1/datasets", content=file.build())

@@ -77,6 +77,16 @@ def test_uploads_a_model_and_is_told_what_it_is(client, model_file):
     assert client.upload_model(model_file) == model
 
 
+def test_foretells_what_becomes_of_a_model_and_takes_the_advice(client, model_file):
+    model = client.upload_model(model_file)
+
+    preflight = client.preflight(model.id)
+    job = client.submit(model.id, preflight["recommended_without_data"]["spec"])
+
+    assert preflight["model"]["size_bytes"] == model_file.stat().st_size
+    assert job.spec == preflight["recommended_without_data"]["spec"]
+
+
 def test_the_same_idempotency_key_is_the_same_job(client, model_file):
     model = client.upload_model(model_file)
 

@@ -4,7 +4,8 @@ import hashlib
 import pytest
 
 from app.storage import blob_key
-from tests.app.conftest import MAX_UPLOAD_BYTES, model_bytes, save_model
+from tests.app.conftest import MAX_UPLOAD_BYTES, model_bytes, save_bytes, save_model
+from tests.hostile_runs import giant_constant
 
 RAW = {"Content-Type": "application/octet-stream"}
 
@@ -222,3 +223,77 @@ def test_a_model_whose_bytes_are_lost_is_gone_until_they_come_again(client, cont
 
     assert lost.status_code == 410
     assert client.get(url).content == model_bytes()
+
+
+def test_foretells_what_methods_make_of_a_model(client, context, workspace):
+    url = f"/v1/models/{save_model(context, workspace, width=64)}/preflight"
+
+    response = client.get(url)
+
+    body = response.json()
+    assert response.status_code == 200
+    assert body["model"]["weight_bytes"] == {"float32": 4 * (64 * 64 + 64)}
+    assert body["forecasts"][0]["passes"][0]["method"] == "weight_quantization"
+    assert body["forecasts"][0]["touched"] == ["matmul"]
+    assert spool_of(context) == []
+
+
+def test_a_recommended_spec_is_one_that_a_job_takes(client, context, workspace):
+    model_id = save_model(context, workspace, width=64)
+    found = client.get(f"/v1/models/{model_id}/preflight").json()
+    spec = found["recommended_without_data"]["spec"]
+
+    response = client.post("/v1/jobs", json={"model_id": model_id, "spec": spec})
+
+    assert response.status_code == 202
+    assert response.json()["spec"] == spec
+
+
+def test_a_preflight_is_made_once(client, context, model):
+    first = client.get(f"/v1/models/{model['id']}/preflight").json()
+    context.storage.delete(blob_key(model["sha256"]))
+
+    again = client.get(f"/v1/models/{model['id']}/preflight")
+
+    assert again.status_code == 200
+    assert again.json() == first
+
+
+def test_a_preflight_goes_with_the_last_model_of_its_bytes(client, context, workspace):
+    model_id = save_model(context, workspace, width=63)
+    client.get(f"/v1/models/{model_id}/preflight")
+    client.delete(f"/v1/models/{model_id}")
+    new_id = save_model(context, workspace, width=63)
+    context.storage.delete(blob_key(client.get(f"/v1/models/{new_id}").json()["sha256"]))
+
+    response = client.get(f"/v1/models/{new_id}/preflight")
+
+    assert response.status_code == 410
+    assert response.json()["code"] == "gone"
+
+
+def test_a_preflight_is_of_the_workspaces_own_models(stranger, reader, model):
+    url = f"/v1/models/{model['id']}/preflight"
+
+    assert stranger.get(url).status_code == 404
+    assert reader.get(url).status_code == 200
+
+
+def test_a_preflight_says_what_is_wrong_with_a_model(client, context, workspace):
+    url = f"/v1/models/{save_bytes(context, workspace, b'no model')}/preflight"
+
+    response = client.get(url)
+
+    assert response.status_code == 422
+    assert response.json()["code"] == "invalid_model"
+    assert spool_of(context) == []
+
+
+def test_a_preflight_out_of_memory_is_a_problem(client, context, workspace):
+    url = f"/v1/models/{save_bytes(context, workspace, giant_constant(2**34))}/preflight"
+
+    response = client.get(url)
+
+    assert response.status_code == 422
+    assert response.json()["code"] == "out_of_memory"
+    assert spool_of(context) == []
