@@ -1,11 +1,21 @@
 """What a preflight answers."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from worker.engine.passes import AnyPass
 from worker.engine.spec import Spec
+
+LONGEST_TEXT = 500
+
+
+def _cut(text: str) -> str:
+    """Return a text as long as anybody reads it; a model may hold names of any length."""
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "..."
+
+
+Text = Annotated[str, AfterValidator(_cut)]
 
 
 class PreflightPart(BaseModel):
@@ -17,11 +27,11 @@ class PreflightPart(BaseModel):
 class StoredTensor(PreflightPart):
     """One constant of the model as it was uploaded."""
 
-    name: str
+    name: Text
     dtype: str
     shape: list[int]
     size_bytes: int
-    read_by: list[str]
+    read_by: list[Text]
     """Op types of the nodes that read it, some of them; a Constant node's own name is its output's.
     """
 
@@ -29,21 +39,21 @@ class StoredTensor(PreflightPart):
 class FreeAxis(PreflightPart):
     """A dimension of a graph input whose size the graph leaves open."""
 
-    input: str
+    input: Text
     axis: int
-    symbol: str | None
+    symbol: Text | None
 
 
 class TrialRun(PreflightPart):
     """One run on made-up inputs of a small size."""
 
-    input_shapes: dict[str, list[int]]
+    input_shapes: dict[Text, list[int]]
     """Of the run; empty where there was none."""
     macs: int | None
     """Multiply-accumulates of that run; null where they cannot be told."""
     duration_seconds: float | None
     """With no optimization by the runtime, on one thread; null where the run did not end."""
-    problem: str | None
+    problem: Text | None
     """Why there was no run, or why it tells no multiply-accumulates."""
 
 
@@ -54,7 +64,7 @@ class ModelFacts(PreflightPart):
     """Of the model and its external data, unpacked."""
     opset: int
     ir_version: int
-    op_counts: dict[str, int]
+    op_counts: dict[Text, int]
     """Subgraphs and functions included."""
     parameter_count: int
     weight_bytes: dict[str, int]
@@ -68,7 +78,7 @@ class ModelFacts(PreflightPart):
     quantized_op_counts: dict[str, int]
     """Operators that compute with, or turn to and from, integers of an earlier quantization."""
     trial_run: TrialRun
-    preparation: list[str]
+    preparation: list[Text]
     """What a job does to the model before any method."""
 
 
@@ -90,17 +100,17 @@ class Refusal(PreflightPart):
     """Why a job with this method would fail: the code and message of its error."""
 
     code: str
-    message: str
+    message: Text
 
 
 class SkippedGroup(PreflightPart):
     """Nodes that a method leaves alone for the same reason."""
 
-    op_type: str
-    reason: str
+    op_type: Text
+    reason: Text
     """Of the first of them; names of weights stand in it."""
     count: int
-    nodes: list[str]
+    nodes: list[Text]
     """Some of them."""
 
 
@@ -114,7 +124,7 @@ class Forecast(PreflightPart):
     refusal: Refusal | None
     """Null where the method works; else nothing below is known."""
     touched_count: int
-    touched: list[str]
+    touched: list[Text]
     """The nodes whose weights change, some of them."""
     skipped_count: int
     skipped: list[SkippedGroup]
@@ -136,9 +146,9 @@ class Caution(PreflightPart):
     """Something to know before a job."""
 
     code: str
-    message: str
+    message: Text
     """What it is, and what to do about it."""
-    names: list[str]
+    names: list[Text]
     """The inputs, outputs or nodes that it is about, some of them."""
 
 
@@ -147,7 +157,7 @@ class Recommendation(PreflightPart):
 
     spec: Spec | None
     """For `POST /v1/jobs`; null where no method pays."""
-    reason: str
+    reason: Text
 
 
 class Preflight(PreflightPart):
