@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from worker.engine.passes import AnyPass
 from worker.engine.passes.base import Pass
@@ -57,7 +57,7 @@ class Evaluation(SpecPart):
     output: str | None = None
     """The graph output that the labels describe, for metrics that name none; left out, the first
     that fits."""
-    thresholds: Annotated[dict[str, float], Field(max_length=1000)] = {}
+    thresholds: Annotated[dict[str, FiniteFloat], Field(max_length=1000)] = {}
     """Of graph outputs whose values mean yes above a threshold: how many answers flip is reported
     with or without labels. Left out, 0.5 for each output that a sigmoid computes."""
     max_samples: Annotated[int, Field(ge=1)] | None = None

@@ -158,3 +158,49 @@ def test_leaves_out_the_blame_where_the_spec_says_so(compress, images):
     answer = compress(WEIGHTS, calibration_path=images, evaluation={"blame": None})
 
     assert answer.report.blame is None
+
+
+def test_scores_declared_metrics_on_their_own_labels(compress, images, tmp_path):
+    random = np.random.default_rng(0)
+    data = write_npz(
+        tmp_path / "labelled.npz",
+        image=random.normal(size=(12, 3, 8, 8)).astype(np.float32),
+        is_third=random.integers(0, 2, 12),
+    )
+    metric = {"metric": "auc", "labels": "is_third", "axis": 1, "index": 2, "name": "third"}
+
+    report = compress(
+        WEIGHTS, calibration_path=images, evaluation_path=data, evaluation={"metrics": [metric]}
+    ).report
+
+    [score] = report.accuracy
+    assert (score.name, score.samples, score.unit) == ("third", 12, "share")
+    assert score.before_interval.low < score.before < score.before_interval.high
+    assert "third" in report.verdict.summary
+
+
+def test_a_missed_limit_on_a_figure_keeps_the_artifact(compress, images, tmp_path):
+    limits = [
+        {"figure": "fidelity[scores].sqnr_db", "at_least": 199},
+        {"figure": "peak_memory_bytes", "at_least": 1},
+        {"figure": "fidelity[nothing].cosine", "at_least": 0},
+    ]
+
+    answer = compress(WEIGHTS, calibration_path=images, gates={"limits": limits})
+
+    gates = answer.report.verdict.gates
+    assert [gate.passed for gate in gates] == [False, True, False]
+    assert [gate.unit for gate in gates] == ["dB", "bytes", ""]
+    assert (tmp_path / "artifact0" / answer.artifact_name).exists()
+
+
+def test_labels_of_one_kind_only_are_the_dataset_s_fault(compress, tmp_path):
+    data = write_npz(
+        tmp_path / "one_kind.npz",
+        image=np.ones((4, 3, 8, 8), np.float32),
+        labels=np.ones(4, np.int64),
+    )
+    metric = {"metric": "auc", "index": 1}
+
+    with pytest.raises(InvalidDatasetError, match="labels of both kinds"):
+        compress(WEIGHTS, evaluation_path=data, evaluation={"metrics": [metric]})

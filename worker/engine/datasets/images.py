@@ -1,6 +1,5 @@
 """A `.zip` of images, turned into a graph input by a declared transform."""
 
-import csv
 import io
 import warnings
 import zipfile
@@ -13,7 +12,8 @@ from PIL import Image, ImageOps
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from worker.engine.datasets.archive import member_names, reading
-from worker.engine.datasets.rows import Row
+from worker.engine.datasets.image_labels import ImageLabels
+from worker.engine.datasets.rows import LABELS, Row
 from worker.engine.errors import InvalidDatasetError
 from worker.engine.requests import ArrayInfo, DatasetInfo
 from worker.engine.samples import Array
@@ -21,7 +21,6 @@ from worker.engine.samples import Array
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 TRANSFORM_NAME = "transform.json"
-LABELS_NAME = "labels.csv"
 MAX_PIXELS = 64 * 10**6
 MAX_FILE_BYTES = 2**28
 
@@ -104,7 +103,7 @@ class ImageTransform(BaseModel):
 
 
 class ImageDataset:
-    """Images in the order of their file names; `labels.csv` (file,label) may label them."""
+    """Images in the order of their file names; `labels.csv` or `labels.npz` may label them."""
 
     def __init__(self, path: Path, transform_json: str | None) -> None:
         self._path = path
@@ -112,7 +111,7 @@ class ImageDataset:
             names = member_names(archive)
             self.transform = _read_transform(archive, names, transform_json)
             self._names = [name for name in names if is_image(name)]
-            self._labels = _read_labels(archive, self._names) if LABELS_NAME in names else None
+            self._labels = ImageLabels(archive, self._names)
         self.info = DatasetInfo(
             format="images",
             sample_count=len(self._names),
@@ -121,18 +120,19 @@ class ImageDataset:
                     name=self.transform.input or "",
                     dtype=self.transform.dtype,
                     shape=list(self.transform.shape()),
-                )
+                ),
+                *self._labels.fields(self.transform.input or ""),
             ],
-            has_labels=self._labels is not None,
+            has_labels=self._labels.has_labels,
         )
 
     def rows(self) -> Iterator[Row]:
         """Yield each image, transformed."""
         with zipfile.ZipFile(self._path) as archive:
-            for index, name in enumerate(self._names):
+            for name, fields in zip(self._names, self._labels.rows(archive), strict=True):
                 sample = self.transform.apply(_decode(archive, name))
-                label = None if self._labels is None else self._labels[index]
-                yield Row(f'"{name}"', {self.transform.input or "": sample}, label)
+                label = fields.pop(LABELS, None)
+                yield Row(f'"{name}"', {self.transform.input or "": sample, **fields}, label)
 
 
 def is_image(name: str) -> bool:
@@ -195,35 +195,3 @@ def _read_transform(
         )
     with reading(TRANSFORM_NAME):
         return parse_transform(archive.read(TRANSFORM_NAME))
-
-
-def _read_labels(archive: zipfile.ZipFile, names: list[str]) -> Array:
-    """Return the label of each image, from the columns `file` and `label`."""
-    with reading(LABELS_NAME):
-        labels = _parse_labels(archive.read(LABELS_NAME).decode("utf-8-sig"))
-    missing = next((name for name in names if not labels.get(name)), None)
-    if missing is not None:
-        raise InvalidDatasetError(f'{LABELS_NAME} has no label for "{missing}"')
-    values = np.array([labels[name] for name in names])
-    for dtype in (np.int64, np.float64):
-        try:
-            return values.astype(dtype)
-        except (ValueError, OverflowError):
-            continue
-    raise InvalidDatasetError(f"{LABELS_NAME} has labels that are not numbers: use class indices")
-
-
-def _parse_labels(text: str) -> dict[str, str | None]:
-    """Return what the columns say of each file; a line may end before its label."""
-    labels: dict[str, str | None] = {}
-    try:
-        table = csv.DictReader(io.StringIO(text))
-        if not {"file", "label"} <= set(table.fieldnames or ()):
-            raise InvalidDatasetError(f"{LABELS_NAME} needs a header line: file,label")
-        for line in table:
-            if line["file"] in labels:
-                raise InvalidDatasetError(f'{LABELS_NAME} has two lines for "{line["file"]}"')
-            labels[line["file"]] = line["label"]
-    except csv.Error as error:
-        raise InvalidDatasetError(f"{LABELS_NAME} is no readable table: {error}") from error
-    return labels

@@ -72,7 +72,9 @@ class Tally(ABC):
 class Metric(BaseModel, ABC):
     """A score of an output against labels, declared in the spec."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     metric: str
     name: Name | None = None
@@ -80,8 +82,8 @@ class Metric(BaseModel, ABC):
     output: Name | None = None
     """The graph output to score; left out, the first that fits."""
     labels: Name = "labels"
-    """The array of the evaluation dataset, or for images the column of `labels.csv`, that holds
-    what is right."""
+    """The array of the evaluation dataset that holds what is right: of the `.npz` or, beside
+    images, of `labels.npz`; `labels` is also what `labels.csv` holds."""
 
     unit: ClassVar[Unit] = "share"
     larger_is_better: ClassVar[bool] = True

@@ -88,5 +88,7 @@ def _rows(answer: Answer) -> tuple[Floats, Floats]:
     output, labels = answer.output, answer.labels
     if output.size != labels.size:
         raise MisfitError(f"it has {output.size} values for {labels.size} labels")
+    if output.size == 0:
+        raise MisfitError("it holds no values")
     count = len(labels)
     return finite(output).reshape(count, -1), finite(labels).reshape(count, -1)

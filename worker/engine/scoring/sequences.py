@@ -63,7 +63,7 @@ class EditRate(SummedMetric):
             scores = np.moveaxis(output, 1, 0) if self.layout == "time_first" else output
             symbols = scores.argmax(axis=-1)
         elif output.dtype.kind in "iu":
-            symbols = output.reshape(output.shape[0], -1) if output.ndim else output
+            symbols = output.reshape(len(output), -1) if output.ndim and output.size else output
         else:
             raise MisfitError(f"values of dtype {output.dtype} are neither scores nor classes")
         if len(np.atleast_1d(symbols)) != count or symbols.ndim < 2:

@@ -32,6 +32,11 @@ def test_a_vector_of_zeros_is_like_nothing():
     assert tally.finish().score(np.ones(1)) == 0
 
 
+def test_refuses_answers_without_values():
+    with pytest.raises(MisfitError, match="no values"):
+        MeanSquaredError().start().add(Answer(np.zeros((1, 0)), np.zeros((1, 0))))
+
+
 def test_says_how_many_values_there_are():
     with pytest.raises(MisfitError, match="4 values for 3 labels"):
         MeanSquaredError().start().add(Answer(VALUES, np.zeros(3)))

@@ -89,6 +89,7 @@ def test_what_follows_the_end_is_not_compared():
         (path(1), np.array([[1], [2]]), "has not a sequence for 2 labels"),
         (np.array([["a"]], object), np.array([[1]]), "neither scores nor classes"),
         (np.array(3), np.array([[1]]), "has not a sequence"),
+        (np.zeros(0, np.int64), np.array([[1]]), "has not a sequence"),
     ],
 )
 def test_says_why_labels_do_not_fit(output, labels, reason):
