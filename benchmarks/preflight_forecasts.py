@@ -1,6 +1,6 @@
 """The preflight of every benchmark model, and its forecasts beside what real jobs then give.
 
-    python -m benchmarks.preflight_forecasts [--models .models] [--whole-jobs]
+    python -m benchmarks.preflight_forecasts [--models .models] [--whole-jobs] [--without-data]
 
 Each call is one of the service's sandbox, as the API and the worker make it. The error is forecast
 over result, less one. Jobs have 64 calibration samples where the method wants any; with
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=list(TASK_OF_MODEL), metavar="MODEL")
     parser.add_argument("--method", action="append", help="part of a method's name")
     parser.add_argument("--without-jobs", action="store_true", help="time the preflights only")
+    parser.add_argument("--without-data", action="store_true", help="calibrate on made-up samples")
     parser.add_argument("--whole-jobs", action="store_true", help="compare time and memory too")
     parser.add_argument("--limit-seconds", type=float, default=900, help="of each job")
     arguments = parser.parse_args()
@@ -62,8 +63,7 @@ def main() -> None:
             say(f"{model}: preflight {seconds:.2f} s, {cpu_seconds(path):.2f} s of a processor\n")
             if arguments.without_jobs:
                 continue
-            bench.scores(model)  # makes the samples
-            samples = bench.samples(model, "calibration")
+            samples = None if arguments.without_data else samples_of(bench, model)
             for forecast in preflight.forecasts:
                 if any(part in name_of(forecast) for part in arguments.method or [""]):
                     cells = compare(jobs, path, samples, forecast)
@@ -84,6 +84,12 @@ class Jobs:
     def are_whole(self) -> bool:
         """Whether they do all that a job does."""
         return self.evaluation.latency is not None
+
+
+def samples_of(bench: Bench, model: str) -> Path:
+    """Return a model's calibration samples, made where they are missing."""
+    bench.scores(model)
+    return bench.samples(model, "calibration")
 
 
 def say(text: str) -> None:
@@ -117,7 +123,7 @@ def name_of(forecast: Forecast) -> str:
     return step.method if bits is None else f"{step.method} {bits} bits"
 
 
-def compare(jobs: Jobs, model: Path, samples: Path, forecast: Forecast) -> list[str]:
+def compare(jobs: Jobs, model: Path, samples: Path | None, forecast: Forecast) -> list[str]:
     """Return a line's cells after the first two."""
     started = time.perf_counter()
     try:

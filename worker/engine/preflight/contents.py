@@ -132,6 +132,8 @@ class Forecast(PreflightPart):
     measure: Literal["size_bytes", "deflated_bytes"]
     """Which figure of the report the sizes are: pruning changes the deflated size only."""
     size_bytes: int | None
+    """The likeliest. Of a job without data, where data lets the method measure how many bits its
+    answers need."""
     size_range: Bytes | None
     """Sizes for the ways that measured choices may go; the same twice where nothing is measured."""
     size_ratio: float | None

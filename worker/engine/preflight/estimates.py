@@ -54,7 +54,7 @@ def duration(step: Pass, facts: ModelFacts) -> Seconds | None:
 def memory(facts: ModelFacts) -> Bytes:
     """Return the peak memory that a job may take."""
     low, high = (PROCESS_BYTES + factor * facts.size_bytes for factor in MEMORY_FACTORS)
-    activations = ACTIVATION_BYTES if _is_open(facts) else ACTIVATION_BYTES // 8
+    activations = ACTIVATION_BYTES if _is_open(facts) else ACTIVATION_BYTES // 4
     return Bytes(low=low, high=high + activations)
 
 
