@@ -4,6 +4,7 @@ import pytest
 
 from worker.engine.passes.base import SkippedNode
 from worker.engine.passes.float16 import Float16
+from worker.engine.report.blame import Blame, BlamedNode, CurvePoint, Repair, ValuePicture
 from worker.engine.report.contents import LayerError, ModelMeasures, PassReport
 from worker.engine.report.kernels import KernelProfile, KernelTime, OpTypeTime
 from worker.engine.report.provenance import Manifest
@@ -103,6 +104,41 @@ def report():
         ),
         peak_memory_bytes=2**27,
         layers=[LayerError(node="conv|1", op_type="Conv", weight="w", sqnr_db=12.5)],
+        blame=Blame(
+            data="dataset",
+            samples=4,
+            sqnr_db=20.0,
+            nodes=[
+                BlamedNode(
+                    node="conv|1",
+                    op_type="Conv",
+                    nodes=["conv|1"],
+                    local_sqnr_db=12.5,
+                    alone_sqnr_db=21.0,
+                    restored_sqnr_db=30.0,
+                    explanation="one channel dwarfs the others",
+                    pictures=[
+                        ValuePicture(
+                            what="weight",
+                            name="w",
+                            lowest=-1.0,
+                            highest=1.0,
+                            counts=[1, 8, 1],
+                            scales=1,
+                            range_lowest=-0.5,
+                            range_highest=0.5,
+                            clipped_share=0.2,
+                        )
+                    ],
+                )
+            ],
+            curve=[
+                CurvePoint(nodes=0, kept=[], sqnr_db=20.0, is_rerun=False),
+                CurvePoint(nodes=1, kept=["conv|1"], sqnr_db=30.0, is_rerun=False),
+                CurvePoint(nodes=1, kept=["conv|1"], sqnr_db=29.0, is_rerun=True),
+            ],
+            repair=Repair(spec=Spec(passes=[Float16()]), change="nodes_to_exclude", sqnr_db=29.0),
+        ),
         passes=[
             PassReport(
                 method="float16", options={}, duration_seconds=0.5, changed_nodes=["a"], notes=["n"]

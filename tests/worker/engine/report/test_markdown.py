@@ -61,6 +61,7 @@ def test_parts_without_content_are_left_out(report):
     bare = report.model_copy(
         update={
             "accuracy": [],
+            "blame": None,
             "latency": None,
             "kernels": None,
             "layers": [],

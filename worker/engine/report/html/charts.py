@@ -128,12 +128,15 @@ def scatter(points: Sequence[Point], axes: tuple[Axis, Axis], title: str) -> Mar
     return _svg(drawn, PLOT_HEIGHT, title)
 
 
-def line(points: Sequence[Point], axes: tuple[Axis, Axis], title: str) -> Markup:
-    """Return points joined in order."""
+def line(
+    points: Sequence[Point], axes: tuple[Axis, Axis], title: str, *, apart: Sequence[Point] = ()
+) -> Markup:
+    """Return points joined in order, and others that stay apart."""
     places = [_place(point, axes) for point in points]
     path = Markup(" ").join(Markup("{:.1f},{:.1f}").format(x, y) for x, y in places)
     drawn = [*_frame(axes), Markup('<polyline class="line" points="{}"/>').format(path)]
-    for point, (x, y) in zip(points, places, strict=True):
+    for point in (*points, *apart):
+        x, y = _place(point, axes)
         drawn.append(
             Markup(
                 '<g><title>{}</title><circle class="{}" cx="{:.1f}" cy="{:.1f}" r="4"/></g>'

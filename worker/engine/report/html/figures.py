@@ -4,11 +4,14 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from worker.engine.report.html.charts import Axis, Bar, Point, bars, scatter
-from worker.engine.report.html.words import bytes_text, seconds_text
+from worker.engine.report.blame import Blame, ValuePicture
+from worker.engine.report.html.charts import Axis, Bar, Point, bars, histogram, line, scatter
+from worker.engine.report.html.words import bytes_text, decibels, seconds_text
 from worker.engine.report.kernels import KernelProfile
+from worker.engine.report.quality import Score
 from worker.engine.report.report import Report
 from worker.engine.report.timings import Latency, Loading
+from worker.engine.spec import Spec
 
 LAYERS = 25
 OP_TYPES = 12
@@ -107,6 +110,56 @@ def layers(report: Report) -> Markup | None:
         for layer in worst
     ]
     return bars(rows, "the worst weights") if rows else None
+
+
+def chance(score: Score) -> str:
+    """Return what the interval of a score's difference says of it."""
+    if score.difference_interval is None:
+        return ""
+    if score.is_within_chance:
+        return "within chance" if score.difference else "equal"
+    return "beyond chance"
+
+
+def blamed(blame: Blame) -> Markup:
+    """Return the fidelity that each of the worst nodes leaves when it alone is compressed."""
+    known = [node for node in blame.nodes if node.alone_sqnr_db is not None]
+    return bars(
+        [
+            Bar(node.node, max(0.0, node.alone_sqnr_db or 0.0), decibels(node.alone_sqnr_db))
+            for node in known[:LAYERS]
+        ],
+        "the worst nodes",
+    )
+
+
+def values(picture: ValuePicture) -> Markup:
+    """Return how values lie, and the range that integers give them."""
+    low, high = picture.range_lowest, picture.range_highest
+    chosen = None if low is None or high is None else (low, high)
+    return histogram(picture.counts, (picture.lowest, picture.highest), chosen)
+
+
+def curve(blame: Blame) -> Markup:
+    """Return the fidelity against the number of nodes that are spared."""
+    exchanged, rerun = (
+        [
+            Point(each.nodes, each.sqnr_db, f"{each.nodes} nodes: {each.sqnr_db:.1f} dB", series)
+            for each in blame.curve
+            if each.is_rerun == is_rerun
+        ]
+        for is_rerun, series in ((False, "after"), (True, "good"))
+    )
+    axes = (
+        Axis.around("nodes kept", [point.x for point in [*exchanged, *rerun]]),
+        Axis.around("decibels", [point.y for point in [*exchanged, *rerun]]),
+    )
+    return line(exchanged, axes, "fidelity against the number of nodes kept", apart=rerun)
+
+
+def spec_text(spec: Spec) -> str:
+    """Return a spec as it may be submitted."""
+    return spec.model_dump_json(indent=2)
 
 
 def stages(report: Report) -> Markup:

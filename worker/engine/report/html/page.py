@@ -1,14 +1,12 @@
 """The report as a page: one file, its style and charts inside, that asks no network for more."""
 
-import json
-
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from worker.engine.report.html import figures, words
 from worker.engine.report.report import Report
-from worker.engine.spec import Spec
 
 SKIPPED_NODES = 200
+BLAMED_NODES = 15
 
 _ENVIRONMENT = Environment(
     loader=PackageLoader("worker.engine.report.html", "."),
@@ -32,9 +30,5 @@ def render_page(report: Report) -> str:
         report=report,
         figures=figures,
         skipped_nodes=SKIPPED_NODES,
-        resolved_spec=_as_json(report.manifest.resolved_spec),
+        blamed_nodes=BLAMED_NODES,
     )
-
-
-def _as_json(spec: Spec | None) -> str:
-    return "" if spec is None else json.dumps(spec.model_dump(mode="json"), indent=2)

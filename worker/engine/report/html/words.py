@@ -31,6 +31,6 @@ def percent(value: float | None) -> str:
     return ABSENT if value is None else f"{value:.2%}"
 
 
-def decibels(value: float | None) -> str:
-    """Return an SQNR, where none means equal answers."""
-    return "equal" if value is None else f"{value:.1f} dB"
+def decibels(value: float | None, absent: str = "equal") -> str:
+    """Return an SQNR, where none means equal answers unless it is said to mean something else."""
+    return absent if value is None else f"{value:.1f} dB"

@@ -51,7 +51,15 @@ def test_points_lie_where_their_values_are():
 def test_a_line_joins_its_points_in_order():
     svg = line([Point(0, 0, "a"), Point(10, 100, "b")], AXES, "t")
 
+    assert len(elements(svg, "circle")) == 2
     assert elements(svg, "polyline")[0].get("points") == "56.0,220.0 700.0,10.0"
+
+
+def test_points_apart_are_not_joined():
+    svg = line([Point(0, 0, "a"), Point(10, 0, "b")], AXES, "t", apart=[Point(5, 50, "c")])
+
+    assert len(elements(svg, "circle")) == 3
+    assert elements(svg, "polyline")[0].get("points") == "56.0,220.0 700.0,220.0"
 
 
 def test_the_chosen_range_covers_the_values_it_holds():

@@ -105,3 +105,12 @@ def test_a_browser_draws_the_charts(report, browser, tmp_path):
     with Image.open(picture) as image:
         colours = {colour: count for count, colour in image.convert("RGB").getcolors(2**24)}
     assert colours.get(ACCENT, 0) > 5000
+
+
+def test_shows_who_is_to_blame_and_what_mends_it(report):
+    page = render_page(report)
+
+    assert "one channel dwarfs the others" in page
+    assert "20.00% outside of the range" in page
+    assert "nodes_to_exclude: 29.0 dB" in page
+    assert "&#34;method&#34;: &#34;float16&#34;" in page
