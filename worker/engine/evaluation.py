@@ -13,6 +13,7 @@ from worker.engine.report.quality import OutputFidelity, Score
 from worker.engine.ruin import LOWEST_YES, sigmoid_outputs
 from worker.engine.runtime import Session, run
 from worker.engine.samples import Array, Sample, SampleSource
+from worker.engine.scoring.decisions import DecisionMetric
 from worker.engine.scoring.scorers import ScorePlan, Scorer, plan_scores
 from worker.engine.spec import Evaluation
 
@@ -63,9 +64,11 @@ def choose_scores(
 
 
 def choose_thresholds(
-    before: Session, model: onnx.ModelProto, evaluation: Evaluation
+    before: Session, model: onnx.ModelProto, evaluation: Evaluation, plans: Sequence[ScorePlan]
 ) -> dict[str, float]:
-    """Return the threshold of each output that decides: as declared, else 0.5 for a sigmoid's.
+    """Return the threshold of each output that decides.
+
+    That is the one declared for it, else that of a score, else 0.5 for what a sigmoid computes.
 
     Raises:
         InvalidDatasetError: a declared one is of no output.
@@ -77,7 +80,12 @@ def choose_thresholds(
         raise InvalidDatasetError(
             f'evaluation.thresholds: "{unknown[0]}" is no output of the model, which has {listed}'
         )
-    return dict.fromkeys(sigmoid_outputs(model), LOWEST_YES) | evaluation.thresholds
+    scored = {
+        plan.output: plan.metric.threshold
+        for plan in plans
+        if isinstance(plan.metric, DecisionMetric)
+    }
+    return dict.fromkeys(sigmoid_outputs(model), LOWEST_YES) | scored | evaluation.thresholds
 
 
 def compare(

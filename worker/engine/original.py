@@ -95,7 +95,7 @@ def open_original(request: CompressModel, folder: Path, progress: Progress) -> O
         scoring = Scoring(
             plans,
             spec.seed,
-            choose_thresholds(session, loaded.model, spec.evaluation),
+            choose_thresholds(session, loaded.model, spec.evaluation, plans),
             ReferenceAnswers(Cache(cache_folder), reference_key(loaded.sha256, provider, threads)),
         )
         original = Original(

@@ -59,7 +59,8 @@ class Evaluation(SpecPart):
     that fits."""
     thresholds: Annotated[dict[str, FiniteFloat], Field(max_length=1000)] = {}
     """Of graph outputs whose values mean yes above a threshold: how many answers flip is reported
-    with or without labels. Left out, 0.5 for each output that a sigmoid computes."""
+    with or without labels. Left out, the threshold of a metric of that output, else 0.5 for what a
+    sigmoid computes."""
     max_samples: Annotated[int, Field(ge=1)] | None = None
     """Use at most this many evaluation samples; left out, all of them."""
     latency: LatencyOptions | None = LatencyOptions()

@@ -6,12 +6,16 @@ import numpy as np
 
 from worker.engine.report.quality import ShownValue
 from worker.engine.samples import Array
+from worker.engine.scoring.base import Floats
 
-SHOWN_VALUES = 5
+SHOWN_VALUES = 3
+"""Of each kind: highest before, highest after, and moved most."""
 
 
 def shown_values(expected: Array, actual: Array) -> list[ShownValue]:
-    """Return the highest values of either answer or, of classes and text, some that differ.
+    """Return the highest values of either answer and those that moved most, the highest first.
+
+    Of classes and text, some that differ.
 
     Nothing where the answers differ in shape.
     """
@@ -19,9 +23,11 @@ def shown_values(expected: Array, actual: Array) -> list[ShownValue]:
         return []
     before, after = expected.ravel(), actual.ravel()
     if expected.dtype.kind == "f":
-        places = sorted(
-            {*_highest(before), *_highest(after)}, key=lambda place: (-_rank(before[place]), place)
-        )
+        scores, others = _ordered(before), _ordered(after)
+        with np.errstate(invalid="ignore"):
+            moved = np.nan_to_num(np.abs(scores - others), nan=0.0)
+        chosen = {*_highest(scores), *_highest(others), *_highest(moved)}
+        places = sorted(chosen, key=lambda place: (-scores[place], place))
     else:
         places = [int(place) for place in np.flatnonzero(before != after)[:SHOWN_VALUES]]
     return [
@@ -34,16 +40,16 @@ def shown_values(expected: Array, actual: Array) -> list[ShownValue]:
     ]
 
 
-def _highest(values: Array) -> list[int]:
-    numbers = np.nan_to_num(values.astype(np.float64), nan=-math.inf)
-    count = min(SHOWN_VALUES, numbers.size)
-    found = np.argpartition(-numbers, count - 1)[:count]
-    return [int(place) for place in found]
+def _ordered(values: Array) -> Floats:
+    """Return values in which NaN is the lowest."""
+    return np.nan_to_num(
+        values.astype(np.float64), nan=-math.inf, posinf=math.inf, neginf=-math.inf
+    )
 
 
-def _rank(value: object) -> float:
-    number = float(str(value))
-    return -math.inf if math.isnan(number) else number
+def _highest(values: Floats) -> list[int]:
+    count = min(SHOWN_VALUES, values.size)
+    return [int(place) for place in np.argpartition(-values, count - 1)[:count]]
 
 
 def _plain(value: object) -> float | str | None:

@@ -73,7 +73,7 @@ def test_a_sample_that_the_model_refuses_is_a_wrong_dataset():
 
 def test_counts_flips_at_declared_thresholds():
     before, after = open_session(linear(np.eye(2))), open_session(linear([[1, 0], [0, 0.5]]))
-    thresholds = choose_thresholds(before, linear(np.eye(2)), Evaluation(thresholds={"y": 3}))
+    thresholds = choose_thresholds(before, linear(np.eye(2)), Evaluation(thresholds={"y": 3}), [])
 
     comparison = compare(
         before, after, Samples(sample([3, 4])), Scoring(thresholds=thresholds), lambda _: None
@@ -88,7 +88,7 @@ def test_counts_flips_at_declared_thresholds():
 def test_refuses_a_threshold_of_no_output():
     with pytest.raises(InvalidDatasetError, match='"z" is no output of the model, which has "y"'):
         choose_thresholds(
-            open_session(linear(np.eye(2))), linear(np.eye(2)), Evaluation(thresholds={"z": 3})
+            open_session(linear(np.eye(2))), linear(np.eye(2)), Evaluation(thresholds={"z": 3}), []
         )
 
 
@@ -99,4 +99,13 @@ def test_what_a_sigmoid_computes_decides_at_a_half():
         [float_value("y", ["n", 2])],
     )
 
-    assert choose_thresholds(open_session(model), model, Evaluation()) == {"y": 0.5}
+    assert choose_thresholds(open_session(model), model, Evaluation(), []) == {"y": 0.5}
+
+
+def test_a_score_s_threshold_decides_without_being_declared_again():
+    model = linear(np.eye(2))
+    session = open_session(model)
+    evaluation = Evaluation(metrics=[{"metric": "f1", "threshold": 2, "index": 0}])
+    plans, _ = choose_scores(session, sample([3, 4], 1), evaluation)
+
+    assert choose_thresholds(session, model, evaluation, plans) == {"y": 2}

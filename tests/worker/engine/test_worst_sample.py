@@ -7,17 +7,20 @@ def shown(before, after):
     return [(value.place, value.before, value.after) for value in shown_values(before, after)]
 
 
-def test_shows_the_highest_values_of_either_answer():
-    before = np.zeros((1, 20))
-    before[0, 3], before[0, 7] = 0.9, 0.5
+def test_shows_the_highest_values_of_either_answer_and_those_that_moved_most():
+    before = np.arange(20.0)[::-1].reshape(1, 20)
     after = before.copy()
-    after[0, 3], after[0, 11] = 0.1, 0.8
+    after[0, 11], after[0, 15], after[0, 16] = 30, -40, -20
 
-    found = shown(before, after)
-
-    assert found[0] == ([0, 3], 0.9, 0.1)
-    assert found[1] == ([0, 7], 0.5, 0.5)
-    assert ([0, 11], 0.0, 0.8) in found
+    # 19, 18 and 17 before; 30, 19 and 18 after; moved by 44, 23 and 22
+    assert shown(before, after) == [
+        ([0, 0], 19, 19),
+        ([0, 1], 18, 18),
+        ([0, 2], 17, 17),
+        ([0, 11], 8, 30),
+        ([0, 15], 4, -40),
+        ([0, 16], 3, -20),
+    ]
 
 
 def test_values_that_are_not_finite_are_left_blank():

@@ -56,8 +56,8 @@ class OutputFidelity(ReportPart):
     worst_sample_sqnr_db: float | None = None
     worst_sample: int
     worst_sample_values: list[ShownValue] = Field(default_factory=list)
-    """The highest values of the worst sample's two answers, or those that differ where they are not
-    floating point; none where the answers differ in shape."""
+    """The highest values of the worst sample's two answers and those that moved most, or some that
+    differ where they are not floating point; none where the answers differ in shape."""
     cosine: float | None = None
     max_abs_error: float | None = None
     rms_error: float | None = None
