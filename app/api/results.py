@@ -11,7 +11,7 @@ from app.api.problems import Responses, responses
 from app.services import results
 from app.tables import ALTERNATIVES, ArtifactKind
 from worker.engine.report.html.page import render_page
-from worker.engine.report.markdown import render_markdown
+from worker.engine.report.markdown.document import render_markdown
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
 

@@ -5,7 +5,7 @@ import json
 from app.services.comparing import SUPERLATIVES, Figures, Quality
 from app.services.sweeps import SweepView
 from app.tables import JobRow
-from worker.engine.report.markdown_text import ABSENT, code, escaped, table
+from worker.engine.report.markdown.text import ABSENT, code, escaped, table
 
 _LONGEST_VALUE = 60
 _QUALITY_HEADS: dict[Quality, str] = {

@@ -1,6 +1,6 @@
 """The report's Markdown about how good the answers are: fidelity and labelled scores."""
 
-from worker.engine.report.markdown_text import code, number, table
+from worker.engine.report.markdown.text import code, number, table
 from worker.engine.report.quality import Interval, OutputFidelity, Score
 from worker.engine.report.report import Report
 

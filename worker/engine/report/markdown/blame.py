@@ -1,7 +1,7 @@
 """The part of the Markdown report on who cost the answers."""
 
 from worker.engine.report.blame import Blame, BlamedNode
-from worker.engine.report.markdown_text import ABSENT, code, escaped, number, table
+from worker.engine.report.markdown.text import ABSENT, code, escaped, number, table
 from worker.engine.report.report import Report
 
 WORST_NODES = 10

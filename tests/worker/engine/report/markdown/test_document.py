@@ -1,6 +1,6 @@
 import pytest
 
-from worker.engine.report.markdown import render_markdown
+from worker.engine.report.markdown.document import render_markdown
 
 
 def test_the_verdict_comes_first(report):

@@ -1,5 +1,5 @@
 from worker.engine.report.frontier import Frontier, FrontierPoint
-from worker.engine.report.markdown import render_markdown
+from worker.engine.report.markdown.document import render_markdown
 from worker.engine.spec import Goal
 
 

@@ -1,10 +1,10 @@
 """The report as a compact Markdown document, the verdict first."""
 
-from worker.engine.report.markdown_blame import blame_section
-from worker.engine.report.markdown_frontier import frontier_section
-from worker.engine.report.markdown_quality import quality_sections
-from worker.engine.report.markdown_speed import speed_sections, spending_section
-from worker.engine.report.markdown_text import ABSENT, code, escaped, number, table
+from worker.engine.report.markdown.blame import blame_section
+from worker.engine.report.markdown.frontier import frontier_section
+from worker.engine.report.markdown.quality import quality_sections
+from worker.engine.report.markdown.speed import speed_sections, spending_section
+from worker.engine.report.markdown.text import ABSENT, code, escaped, number, table
 from worker.engine.report.report import Report
 
 WORST_LAYERS = 10

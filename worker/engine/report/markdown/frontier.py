@@ -1,7 +1,7 @@
 """The part of the Markdown report about what a search tried."""
 
 from worker.engine.report.frontier import FrontierPoint
-from worker.engine.report.markdown_text import ABSENT, escaped, number, table
+from worker.engine.report.markdown.text import ABSENT, escaped, number, table
 from worker.engine.report.report import Report
 
 HEAD = ["", "Candidate", "Times smaller", "Latency", "Worst dB", "Scores", "Pareto", "Why not"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from worker.engine.report.markdown_text import ABSENT, code, escaped, table
+from worker.engine.report.markdown.text import ABSENT, code, escaped, table
 from worker.engine.report.report import Report
 from worker.engine.report.timings import Latency, Loading
 
