@@ -1,5 +1,6 @@
 """Correlation of an output, or of the similarity of pairs of embeddings, with labels."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
@@ -26,7 +27,7 @@ from worker.engine.scoring.ranking import tie_starts
 Positions = npt.NDArray[np.int64]
 
 
-class Correlation(Metric):
+class Correlation(Metric, ABC):
     """How well an output, or the cosine of pairs of embeddings, follows the labels."""
 
     pairs: Literal["consecutive", "all", "outputs"] | None = None
@@ -61,9 +62,9 @@ class Correlation(Metric):
         """Return a tally without runs."""
         return PairTally(self)
 
+    @abstractmethod
     def correlate(self, left: Floats, right: Floats, weights: Floats) -> float:
         """Return the correlation of two series whose entries count `weights` times."""
-        raise NotImplementedError
 
     def embeddings(self, output: npt.NDArray[np.generic], count: int) -> Floats:
         """Return one row for each of `count` samples.
