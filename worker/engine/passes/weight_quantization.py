@@ -37,6 +37,7 @@ from worker.engine.weights.finding import Weight, find_weights
 from worker.engine.weights.folding import unfolded_values
 from worker.engine.weights.grids import Layout
 from worker.engine.weights.held_back import HeldBackAnswers
+from worker.engine.weights.known_grids import KnownGrids
 from worker.engine.weights.moments import MultipliedLayer, collect, multiplied_layers
 from worker.engine.weights.native import NATIVE_BITS, faster_packed, native_layout
 from worker.engine.weights.rounding import Rounding, stored_bits
@@ -170,17 +171,38 @@ class WeightQuantization(Pass):
         self, model: onnx.ModelProto, tasks: Sequence[Task], context: PassContext
     ) -> list[Choice]:
         """Return a grid for each weight that is stored as integers."""
+        places = {id(task): place for place, task in enumerate(tasks)}
         stored = [task for task in tasks if task.bits in MINIMUM_OPSETS]
-        layers = self._collect_moments(model, tasks, context)
         packed = self._packed_layouts(model, stored, context)
+        known = self._known_grids(model, context)
+        grids = {
+            id(task): grid
+            for task in stored
+            if task.is_below_eight and task.is_overridden and task.weight.name not in packed
+            if (grid := known.find(task.weight, places[id(task)], int(task.bits))) is not None
+        }
+        unknown = [task.weight for task in stored if id(task) not in grids]
+        layers = self._collect_moments(model, tasks, unknown, context)
         choices = []
         for index, task in enumerate(stored):
+            context.report_progress("compressing", (index + 1) / len(stored))
+            if id(task) in grids:
+                choices.append(Choice(task.weight, grids[id(task)], is_packed=False))
+                continue
             name = task.weight.name
             array = numpy_helper.to_array(task.weight.tensor).astype(np.float32)
             rounding = Rounding(task.weight, array, layers.get(name), packed.get(name))
-            choices.append(self._choose(rounding, task))
-            context.report_progress("compressing", (index + 1) / len(stored))
+            choice = self._choose(rounding, task)
+            choices.append(choice)
+            if task.is_below_eight and choice.grid.bits == task.bits and not choice.is_packed:
+                known.keep(choice.grid, places[id(task)])
         return choices
+
+    def _known_grids(self, model: onnx.ModelProto, context: PassContext) -> KnownGrids:
+        """Return what earlier calls found for this model, these samples and these options."""
+        options = {"block_size", "error_compensation", "minimum_values"}
+        options_text = self.model_dump_json(include=options)
+        return KnownGrids(context.cache, model, context.samples, options_text)
 
     def _spend(
         self,
@@ -263,12 +285,18 @@ class WeightQuantization(Pass):
         return faster_packed(model, weights, sample.feeds, bits, self.block_size)
 
     def _collect_moments(
-        self, model: onnx.ModelProto, tasks: Sequence[Task], context: PassContext
+        self,
+        model: onnx.ModelProto,
+        tasks: Sequence[Task],
+        wanted: Sequence[Weight],
+        context: PassContext,
     ) -> dict[str, MultipliedLayer]:
-        """Return the input moments of the layers, none where they are not used or not real."""
+        """Return the input moments of some weights' layers, none where not used or not real."""
         if not self.error_compensation or context.samples.origin == "synthetic":
             return {}
-        layers = multiplied_layers([task.weight for task in tasks if task.is_below_eight], model)
+        names = {weight.name for weight in wanted}
+        few = [task.weight for task in tasks if task.is_below_eight and task.weight.name in names]
+        layers = multiplied_layers(few, model)
         if layers:
             collect(
                 model,
