@@ -92,12 +92,9 @@ def open_original(request: CompressModel, folder: Path, progress: Progress) -> O
         samples.warnings.extend(warnings)
         report_progress(0.6)
         cache_folder = _cache_folder(request, folder)
-        scoring = Scoring(
-            plans,
-            spec.seed,
-            choose_thresholds(session, loaded.model, spec.evaluation, plans),
-            ReferenceAnswers(Cache(cache_folder), reference_key(loaded.sha256, provider, threads)),
-        )
+        key = reference_key(loaded.sha256, provider, threads)
+        references = ReferenceAnswers(Cache(cache_folder), key)
+        thresholds = choose_thresholds(session, loaded.model, spec.evaluation, plans)
         original = Original(
             request=request,
             loaded=loaded,
@@ -105,7 +102,7 @@ def open_original(request: CompressModel, folder: Path, progress: Progress) -> O
             session=session,
             load_seconds=load_seconds,
             samples=samples,
-            scoring=scoring,
+            scoring=Scoring(plans, spec.seed, thresholds, references),
             feeds=sample.feeds,
             cache_folder=cache_folder,
         )

@@ -19,6 +19,7 @@ from worker.engine.progress import Progress
 from worker.engine.report.blame import Blame
 from worker.engine.report.frontier import Frontier
 from worker.engine.report.report import Report
+from worker.engine.report.spending import Spending
 from worker.engine.requests import CompressedModel, CompressModel, ReportProgress
 from worker.engine.runtime import provider_in_use, readable
 from worker.engine.search.budget import Budget
@@ -103,23 +104,7 @@ def _report(original: Original, result: Result, progress: Progress) -> Report:
     written, comparison = candidate.written, candidate.comparison
     performance = figures.performance
     spending = progress.accounts.total()
-    measured = Measurements(
-        before=figures.before,
-        after=figures.after,
-        fidelity=comparison.fidelity,
-        accuracy=comparison.accuracy,
-        latency=figures.latency,
-        data=original.samples.evaluation.origin,
-        others={
-            "peak_memory_bytes": spending.peak_memory_bytes,
-            "loading": performance and performance.loading,
-            "kernels": performance and performance.kernels,
-            "layers": figures.layers,
-            "passes": written.making.reports,
-            "durations_seconds": progress.accounts.durations_seconds,
-            "spending": spending,
-        },
-    )
+    measured = _measurements(original, result, progress, spending)
     warnings = original.samples.warnings + candidate.warnings + figures.warnings
     verdict = judge(original.request.spec.verdict_gates, measured, warnings)
     if frontier is not None:
@@ -150,4 +135,28 @@ def _report(original: Original, result: Result, progress: Progress) -> Report:
             written.making.resolved,
             provider_in_use(written.pair.after),
         ),
+    )
+
+
+def _measurements(
+    original: Original, result: Result, progress: Progress, spending: Spending
+) -> Measurements:
+    """Return all figures of the report, for gates to name."""
+    candidate, figures, performance = result.candidate, result.figures, result.figures.performance
+    return Measurements(
+        before=figures.before,
+        after=figures.after,
+        fidelity=candidate.comparison.fidelity,
+        accuracy=candidate.comparison.accuracy,
+        latency=figures.latency,
+        data=original.samples.evaluation.origin,
+        others={
+            "peak_memory_bytes": spending.peak_memory_bytes,
+            "loading": performance and performance.loading,
+            "kernels": performance and performance.kernels,
+            "layers": figures.layers,
+            "passes": candidate.written.making.reports,
+            "durations_seconds": progress.accounts.durations_seconds,
+            "spending": spending,
+        },
     )
