@@ -56,8 +56,7 @@ def _findings(measured: Measurements, sqnr: float | None) -> list[str]:
 
 def _speed(latency: Latency) -> str:
     """Return a speed in words, and no difference where chance may have made it."""
-    is_different = latency.is_slower or latency.is_faster
-    if not is_different or round(latency.ratio, 2) == 1:
+    if not latency.is_slower and not latency.is_faster:
         return "no measurable difference in speed"
     return _compared(1 / latency.ratio, "faster", "slower")
 

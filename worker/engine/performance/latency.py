@@ -1,7 +1,7 @@
 """Latency of the original and the compressed model, measured in turn in one process."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,9 @@ from worker.engine.timing import LoadedPair, TimedRun, timed_pairs
 
 PRECISION = 0.01
 """Half the width of the interval, of the ratio, at which more pairs are not worth their time."""
+WAITING_OF_RUN = 0.05
+"""Share of a run that its thread may be off the processor, as the clocks' own reading makes it."""
+FEWEST_QUIET_ROUNDS = 10
 FEWEST_PAIRS = 20
 MOST_PAIRS = 500
 SHORTEST_SECONDS = 0.5
@@ -28,26 +31,64 @@ PAIRS_OF_LARGE_MODELS = 40
 ASKED_FOR_SECONDS = 20.0
 
 
+@dataclass(frozen=True)
+class Round:
+    """Two pairs in a row, one in either order, on the same feeds.
+
+    The second run of a pair finds warmer caches. Over both orders that cancels; the median of
+    single pairs would fall on either side, by a percent or two.
+    """
+
+    before: Sequence[TimedRun]
+    after: Sequence[TimedRun]
+
+    @property
+    def ratio(self) -> float:
+        """Compressed over original."""
+        return sum(run.seconds for run in self.after) / sum(run.seconds for run in self.before)
+
+    @property
+    def has_waited(self) -> bool:
+        """Whether the calling thread lost its processor in one of the runs."""
+        runs = [*self.before, *self.after]
+        return any(run.seconds - run.thread_seconds > WAITING_OF_RUN * run.seconds for run in runs)
+
+
 @dataclass
 class Pairs:
-    """The timed runs so far, and the time they took."""
+    """The timed runs so far, and the time they took.
 
+    `are_threadless`: all work is the calling thread's, so that its processor time says whether a
+    run had to wait.
+    """
+
+    are_threadless: bool = False
     before: list[TimedRun] = field(default_factory=list)
     after: list[TimedRun] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
-    def ratios(self) -> list[float]:
-        """Compressed over original, of each two pairs in a row, one in either order.
-
-        The second run of a pair finds warmer caches. Over both orders that cancels; the median of
-        single pairs would fall on either side, by a percent or two.
-        """
-        seconds = [[run.seconds for run in runs] for runs in (self.before, self.after)]
+    def rounds(self) -> list[Round]:
+        """All rounds; a last pair alone is one too."""
         return [
-            sum(seconds[1][start : start + 2]) / sum(seconds[0][start : start + 2])
+            Round(self.before[start : start + 2], self.after[start : start + 2])
             for start in range(0, len(self.before), 2)
         ]
+
+    @property
+    def undisturbed(self) -> list[Round]:
+        """The rounds that tell of the models and not of who else wanted the processor.
+
+        All of them where too few had it for themselves, or where that is not known.
+        """
+        rounds = self.rounds
+        quiet = [each for each in rounds if not (self.are_threadless and each.has_waited)]
+        return quiet if len(quiet) >= FEWEST_QUIET_ROUNDS else rounds
+
+    @property
+    def ratios(self) -> list[float]:
+        """Compressed over original, of each undisturbed round."""
+        return [each.ratio for each in self.undisturbed]
 
     @property
     def waiting_fraction(self) -> float:
@@ -81,19 +122,22 @@ def compare_latency(
                 f" {options.batch_size} samples at a time"
             )
     start = MachineTimes.now()
-    pairs = _time_pairs(pair, feeds, options.runs, report_progress)
     provider = provider_in_use(pair.after)
-    interval = median_interval(pairs.ratios)
-    waiting = pairs.waiting_fraction if (options.threads, provider) == (1, "cpu") else None
-    noise = noise_reasons(pairs.ratios, interval, waiting, (start, MachineTimes.now()))
+    pairs = Pairs(are_threadless=(options.threads, provider) == (1, "cpu"))
+    _time_pairs(pairs, timed_pairs(pair, feeds), options.runs, report_progress)
+    ratios = pairs.ratios
+    interval = median_interval(ratios)
+    waiting = pairs.waiting_fraction if pairs.are_threadless else None
+    noise = noise_reasons(ratios, interval, waiting, (start, MachineTimes.now()))
     latency = Latency(
         threads=options.threads,
         batch_size=batch_size,
         execution_provider=provider,
         before=_summarize(pairs.before),
         after=_summarize(pairs.after),
-        ratio=float(np.median(pairs.ratios)),
+        ratio=float(np.median(ratios)),
         ratio_interval=interval,
+        left_out_rounds=len(pairs.rounds) - len(ratios),
         noisy=bool(noise),
         noise=noise,
         load_seconds_before=pair.load_seconds_before,
@@ -103,15 +147,14 @@ def compare_latency(
 
 
 def _time_pairs(
-    pair: LoadedPair,
-    feeds: Sequence[Feeds],
+    pairs: Pairs,
+    runs: Iterator[tuple[TimedRun, TimedRun]],
     wanted: int | None,
     report_progress: Callable[[float], None],
-) -> Pairs:
-    """Time as many pairs as were asked for, or else as make the ratio certain enough."""
-    pairs = Pairs()
+) -> None:
+    """Add as many pairs of runs as were asked for, or else as make the ratio certain enough."""
     started = time.perf_counter()
-    for before, after in timed_pairs(pair, feeds):
+    for before, after in runs:
         pairs.before.append(before)
         pairs.after.append(after)
         pairs.seconds = time.perf_counter() - started
@@ -119,7 +162,6 @@ def _time_pairs(
         report_progress(min(1.0, done))
         if done >= 1:
             break
-    return pairs
 
 
 def _done_of_wanted(pairs: Pairs, wanted: int) -> float:
@@ -139,7 +181,8 @@ def _done_of_adaptive(pairs: Pairs) -> float:
     done = max(pairs.seconds / longest, size / MOST_PAIRS)
     if size < FEWEST_PAIRS or size % 10 or pairs.seconds < SHORTEST_SECONDS:
         return done
-    interval, ratio = median_interval(pairs.ratios), float(np.median(pairs.ratios))
+    ratios = pairs.ratios
+    interval, ratio = median_interval(ratios), float(np.median(ratios))
     is_certain = interval is not None and interval.high - interval.low <= 2 * PRECISION * ratio
     return 1.0 if is_certain else done
 

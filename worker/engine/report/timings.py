@@ -4,6 +4,10 @@ from pydantic import Field
 
 from worker.engine.report.base import ReportPart
 
+SAME_SPEED = 0.03
+"""By how much two sessions of one model may differ: what memory each happens to get makes 1 or 2 %
+that no number of runs averages out."""
+
 
 class LatencySamples(ReportPart):
     """One model's timed runs, in seconds."""
@@ -41,6 +45,8 @@ class Latency(ReportPart):
     ratio: float
     ratio_interval: RatioInterval | None = None
     """Of the ratio, from the order statistics of the rounds' ratios; null for a single round."""
+    left_out_rounds: int = 0
+    """Rounds in which a run on one thread waited for a processor, where ten others remain."""
     noisy: bool = False
     """Whether the machine was too busy for timings that can be trusted."""
     noise: list[str] = Field(default_factory=list)
@@ -50,13 +56,13 @@ class Latency(ReportPart):
 
     @property
     def is_slower(self) -> bool:
-        """Whether the compressed model is slower, beyond what chance makes of the runs."""
-        return self.ratio > 1 and not self._may_be(1.0)
+        """Whether the compressed model is slower, beyond what chance makes of runs and sessions."""
+        return self.ratio > 1 + SAME_SPEED and not self._may_be(1.0)
 
     @property
     def is_faster(self) -> bool:
-        """Whether the compressed model is faster, beyond what chance makes of the runs."""
-        return self.ratio < 1 and not self._may_be(1.0)
+        """Whether the compressed model is faster, beyond what chance makes of runs and sessions."""
+        return self.ratio < 1 - SAME_SPEED and not self._may_be(1.0)
 
     def _may_be(self, ratio: float) -> bool:
         return self.ratio_interval is None or self.ratio_interval.holds(ratio)

@@ -18,6 +18,18 @@ FREE = [TensorInfo(name="x", dtype="float32", shape=["batch", 2])]
 FEEDS = {"x": np.zeros((1, 2), np.float32)}
 
 
+def pairs_of(seconds, waiting):
+    """Pairs of runs of so many seconds; `waiting` is what the original's runs waited."""
+    return Pairs(
+        are_threadless=True,
+        before=[
+            TimedRun(before, before - wait)
+            for (before, _), wait in zip(seconds, waiting, strict=True)
+        ],
+        after=[TimedRun(after, after) for _, after in seconds],
+    )
+
+
 @pytest.fixture
 def pair():
     session = open_session(linear(np.eye(2)))
@@ -101,9 +113,30 @@ def test_stops_as_soon_as_the_ratio_is_certain(pair, monkeypatch):
 
 
 def test_what_a_thread_did_not_compute_it_waited():
-    runs = Pairs([TimedRun(1.0, 0.5), TimedRun(1.0, 1.0)], [TimedRun(2.0, 2.0), TimedRun(1.0, 1.0)])
+    pairs = pairs_of([(1.0, 2.0), (1.0, 1.0)], waiting=[0.5, 0.0])
 
-    assert runs.waiting_fraction == pytest.approx(0.1)  # half a second of five
+    assert pairs.waiting_fraction == pytest.approx(0.1)  # half a second of five
+
+
+def test_rounds_in_which_a_run_waited_are_left_out():
+    disturbed, quiet = [(1.0, 5.0)] * 2, [(1.0, 2.0)] * 20
+    waiting = [0.5, 0.0] + [0.0] * 20
+
+    assert pairs_of(disturbed + quiet, waiting).ratios == [2.0] * 10
+
+
+def test_too_few_quiet_rounds_leave_none_out():
+    disturbed, quiet = [(1.0, 5.0)] * 2, [(1.0, 2.0)] * 18
+    waiting = [0.5, 0.0] + [0.0] * 18
+
+    assert pairs_of(disturbed + quiet, waiting).ratios == [5.0] + [2.0] * 9
+
+
+def test_threads_of_which_nothing_is_known_leave_none_out():
+    pairs = pairs_of([(1.0, 2.0)] * 40, waiting=[0.5] * 2 + [0.0] * 38)
+    pairs.are_threadless = False
+
+    assert len(pairs.ratios) == 20
 
 
 def test_the_compressed_model_is_slower_only_where_chance_is_ruled_out(pair):
@@ -125,6 +158,15 @@ def test_the_compressed_model_is_slower_only_where_chance_is_ruled_out(pair):
 def test_the_advantage_of_running_second_cancels():
     first, second = TimedRun(1.25, 1.25), TimedRun(1.0, 1.0)
 
-    pairs = Pairs([first, second] * 2, [second, first] * 2)
+    pairs = Pairs(before=[first, second] * 2, after=[second, first] * 2)
 
     assert pairs.ratios == [1.0, 1.0]
+
+
+def test_sessions_of_one_model_differ_too(pair):
+    latency, _ = compare_latency(pair, [FEEDS], FREE, LatencyOptions(runs=3), lambda fraction: None)
+    certain = RatioInterval(low=1.015, high=1.025, confidence=0.95)
+
+    little = latency.model_copy(update={"ratio": 1.02, "ratio_interval": certain})
+
+    assert not little.is_slower

@@ -36,6 +36,11 @@ def _latency(report: Report) -> str:
         f" {_counted(pairs, 'pair')} of runs; {_counted(latency.threads, 'thread')}, batch"
         f" {latency.batch_size}, {latency.execution_provider}."
     )
+    if latency.left_out_rounds:
+        words += (
+            f" {_counted(latency.left_out_rounds, 'round')} of {(pairs + 1) // 2} left out, in"
+            " which a run waited for a processor."
+        )
     noise = "".join(f"\n- Noisy machine: {escaped(reason)}" for reason in latency.noise)
     rendered = table(["", "Before", "After"], rows)
     return f"## Latency\n\n{words}\n" + (noise + "\n" if noise else "") + "\n" + rendered
