@@ -181,8 +181,11 @@ class WeightQuantization(Pass):
             if task.is_below_eight and task.is_overridden and task.weight.name not in packed
             if (grid := known.find(task.weight, places[id(task)], int(task.bits))) is not None
         }
-        unknown = [task.weight for task in stored if id(task) not in grids]
-        layers = self._collect_moments(model, tasks, unknown, context)
+        unknown = [task for task in stored if id(task) not in grids]
+        layers = self._layers(model, unknown, context)
+        if layers and not known.find_moments(layers):
+            self._collect_moments(model, tasks, layers, context)
+            known.keep_moments(layers)
         choices = []
         for index, task in enumerate(stored):
             context.report_progress("compressing", (index + 1) / len(stored))
@@ -284,28 +287,28 @@ class WeightQuantization(Pass):
             return set()
         return faster_packed(model, weights, sample.feeds, bits, self.block_size)
 
+    def _layers(
+        self, model: onnx.ModelProto, tasks: Sequence[Task], context: PassContext
+    ) -> dict[str, MultipliedLayer]:
+        """Return the layers whose inputs' moments help, none where they are not used or real."""
+        if not self.error_compensation or context.samples.origin == "synthetic":
+            return {}
+        return multiplied_layers([task.weight for task in tasks if task.is_below_eight], model)
+
     def _collect_moments(
         self,
         model: onnx.ModelProto,
         tasks: Sequence[Task],
-        wanted: Sequence[Weight],
+        layers: dict[str, MultipliedLayer],
         context: PassContext,
-    ) -> dict[str, MultipliedLayer]:
-        """Return the input moments of some weights' layers, none where not used or not real."""
-        if not self.error_compensation or context.samples.origin == "synthetic":
-            return {}
-        names = {weight.name for weight in wanted}
-        few = [task.weight for task in tasks if task.is_below_eight and task.weight.name in names]
-        layers = multiplied_layers(few, model)
-        if layers:
-            collect(
-                model,
-                [task.weight for task in tasks],
-                layers,
-                hold_out(context.samples)[0],
-                lambda fraction: context.report_progress("calibrating", fraction),
-            )
-        return layers
+    ) -> None:
+        collect(
+            model,
+            [task.weight for task in tasks],
+            layers,
+            hold_out(context.samples)[0],
+            lambda fraction: context.report_progress("calibrating", fraction),
+        )
 
     def _resolved(self, upgraded: list[str], packed: list[str]) -> "WeightQuantization":
         """Return the pass with the form and bits of every weight written out."""

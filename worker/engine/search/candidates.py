@@ -1,37 +1,73 @@
-"""What to try for a goal, in which order; each step may look at what came of those before."""
+"""What to try for a goal, in which order; each step looks at what came of those before."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import get_args
 
 from worker.engine.passes.dynamic_quantization import DynamicQuantization
 from worker.engine.passes.float16 import Float16
-from worker.engine.passes.static_quantization import StaticQuantization
+from worker.engine.passes.static_quantization import QuantizedOpType, StaticQuantization
 from worker.engine.passes.weight_quantization import WeightQuantization
-from worker.engine.search.point import Proposal
+from worker.engine.search.point import Point, Proposal
+from worker.engine.search.smallest import smallest
 from worker.engine.search.study import Study
 from worker.engine.spec import Goal
 
-FIDELITIES_DB = (15.0, 8.0, 3.0)
-"""How close answers must be where integers compute; scores often allow less than the default."""
+EVERY_OP_TYPE = get_args(QuantizedOpType)
+LOOSER_DB = 12.0
+LOOSEST_DB = 4.0
+"""How close answers are asked to be where integers compute. Scores often allow far less than the
+passes ask for by default; below 3 dB a result counts as ruined."""
+
+Try = Callable[[Proposal], Point | None]
 
 
-def proposals(study: Study) -> Iterator[Proposal]:
-    """Yield what to try, the safest first."""
+def search_candidates(study: Study) -> None:
+    """Try what may reach the goal, until nothing is left.
+
+    Raises:
+        BudgetSpentError: the time was up before.
+    """
     goal = study.goal
-    yield from allowed(goal, first_proposals(goal))
 
+    def attempt(proposal: Proposal) -> Point | None:
+        allowed = goal.methods is None or all(
+            step.method in goal.methods for step in proposal.passes
+        )
+        return study.try_(proposal) if allowed else None
 
-def allowed(goal: Goal, found: Iterator[Proposal]) -> Iterator[Proposal]:
-    """Leave out proposals that use methods the goal does not name."""
-    for proposal in found:
-        if goal.methods is None or all(step.method in goal.methods for step in proposal.passes):
-            yield proposal
-
-
-def first_proposals(goal: Goal) -> Iterator[Proposal]:
-    """Yield the methods as they are by default."""
+    attempt(Proposal("weights at 8 bits", [WeightQuantization(runtime_form="folded")]))
     if goal.minimize != "latency":
-        yield Proposal("weights at 8 bits", [WeightQuantization(runtime_form="folded")])
-        yield Proposal("weights at 4 bits", [WeightQuantization(bits=4, runtime_form="folded")])
+        if goal.methods is None or "weight_quantization" in goal.methods:
+            smallest(study)
+        if goal.minimize == "size" and study.best[0].meets_goal and not study.best[0].is_original:
+            return
+    for proposal in integer_proposals(goal):
+        attempt(proposal)
+    if not any(not point.is_original for point in study.points):
+        attempt(Proposal("weights as float16", [Float16()]))
+
+
+def integer_proposals(goal: Goal) -> Iterator[Proposal]:
+    """Yield ways to compute in integers, the likeliest first."""
+    loose = {"fallback_sqnr_db": LOOSER_DB}
+    loosest = {"fallback_sqnr_db": LOOSEST_DB}
     yield Proposal("static integers", [StaticQuantization()])
     yield Proposal("dynamic integers", [DynamicQuantization()])
-    yield Proposal("weights as float16", [Float16()])
+    yield Proposal("static integers, less exact", [StaticQuantization.model_validate(loose)])
+    yield Proposal("dynamic integers, less exact", [DynamicQuantization.model_validate(loose)])
+    yield Proposal(
+        "static integers in all op types",
+        [StaticQuantization(fallback="off", op_types_to_quantize=EVERY_OP_TYPE)],
+    )
+    yield Proposal("static integers, least exact", [StaticQuantization.model_validate(loosest)])
+    yield Proposal("dynamic integers, least exact", [DynamicQuantization.model_validate(loosest)])
+    yield Proposal(
+        "static integers in all op types, one scale for each weight",
+        [StaticQuantization(fallback="off", op_types_to_quantize=EVERY_OP_TYPE, per_channel=False)],
+    )
+    if goal.minimize != "size":
+        yield Proposal("8-bit weights packed at run time", [WeightQuantization()])
+        yield Proposal("8-bit weights packed in large blocks", [WeightQuantization(block_size=128)])
+        yield Proposal(
+            "4-bit weights packed in large blocks", [WeightQuantization(bits=4, block_size=128)]
+        )

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from worker.engine.pareto import pareto_front
+from worker.engine.report.quality import Score
 from worker.engine.search.point import Point
 from worker.engine.spec import Goal
 
+NORMAL_95 = 1.96
 LATENCY_NOISE = 0.02
 """Ratios of latencies closer than this are taken for equal."""
 
@@ -21,23 +23,47 @@ def violation(point: Point) -> float:
     return sum(excesses)
 
 
+def keeps_limits(goal: Goal, point: Point) -> bool:
+    """Return whether a point keeps all limits, that on scores with a standard error to spare.
+
+    Among many points that just keep a limit on some samples, the best is one that was lucky on
+    them: what is asked for has to hold for the drop and its standard error together.
+    """
+    limit = goal.within.max_accuracy_drop
+    if limit is None or not point.meets_goal:
+        return point.meets_goal
+    return all(
+        score.drop + _standard_error(score) <= limit
+        for score in point.measured.accuracy
+        if score.drop is not None
+    )
+
+
+def _standard_error(score: Score) -> float:
+    """Return that of the drop, from its 95 % interval; 0 where there is none."""
+    interval = score.drop_interval
+    return 0.0 if interval is None else (interval.high - interval.low) / (2 * NORMAL_95)
+
+
 def ranked(goal: Goal, points: Sequence[Point]) -> list[Point]:
     """Return the points, the best first.
 
-    First come those that keep all limits, by what is to be minimized, then the others by how
-    little they miss. Of points that are as fast as the fastest, the smaller one is better.
+    First come those that keep all limits with something to spare, then those that just keep them,
+    each by what is to be minimized, then the others by how little they miss. Of points that are as
+    fast as the fastest, the smaller one is better.
     """
-    fastest = min((point.latency_ratio for point in points if point.meets_goal), default=0.0)
+    fastest = min((p.latency_ratio for p in points if keeps_limits(goal, p)), default=0.0)
 
     def key(point: Point) -> tuple[float, ...]:
         size, latency = point.size_ratio, point.latency_ratio
+        group = (violation(point), float(not keeps_limits(goal, point)))
         if goal.minimize == "size":
-            return violation(point), size, latency
+            return *group, size, latency
         if goal.minimize == "balanced":
-            return violation(point), size * latency, size
+            return *group, size * latency, size
         if latency <= fastest * (1 + LATENCY_NOISE):
-            return violation(point), fastest, size
-        return violation(point), latency, size
+            return *group, fastest, size
+        return *group, latency, size
 
     return sorted(points, key=key)
 

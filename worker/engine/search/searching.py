@@ -13,7 +13,7 @@ from worker.engine.progress import Progress
 from worker.engine.report.frontier import Frontier
 from worker.engine.report.verdict import GateResult
 from worker.engine.search.budget import Budget, BudgetSpentError
-from worker.engine.search.candidates import proposals
+from worker.engine.search.candidates import search_candidates
 from worker.engine.search.choosing import pareto_optimal
 from worker.engine.search.describing import describe_frontier
 from worker.engine.search.point import Point, judge_gates
@@ -69,8 +69,7 @@ def search(
 
 def _try_all(study: Study) -> Literal["nothing left to try", "budget spent"]:
     try:
-        for proposal in proposals(study):
-            study.try_(proposal)
+        search_candidates(study)
     except BudgetSpentError:
         return "budget spent"
     return "nothing left to try"

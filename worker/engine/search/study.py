@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from worker.engine.candidate import (
@@ -91,7 +92,7 @@ class Study:
         """
         started = time.perf_counter()
         folders = self._folders()
-        progress = SearchProgress(self.budget, self._report_progress)
+        progress = self.progress()
         try:
             written = write_candidate(self.original, proposal.passes, folders, progress)
             equal = self._find_equal(written)
@@ -108,6 +109,20 @@ class Study:
         finally:
             shutil.rmtree(folders.work, ignore_errors=True)
             self._remove_dominated()
+
+    def progress(self) -> SearchProgress:
+        """Return what work for this search reports to, and is ended by."""
+        return SearchProgress(self.budget, self._report_progress)
+
+    @contextmanager
+    def work_folder(self) -> Iterator[Path]:
+        """Make a folder for what lies between candidates."""
+        folder = self._folder / "between"
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def reopen(self, point: Point) -> Candidate:
         """Load a point's model again.

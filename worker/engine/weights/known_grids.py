@@ -1,24 +1,31 @@
-"""Grids of few bits that an earlier call worked out for the same model, samples and options."""
+"""What an earlier call worked out to round weights of the same model on the same samples."""
 
 import hashlib
+from collections.abc import Mapping
 from math import prod
+from typing import cast
 
 import numpy as np
 import onnx
 
 from worker.engine.cache import Cache, cache_key, samples_sha256
-from worker.engine.model_files import needs_external_data, serialize
+from worker.engine.model_files import needs_external_data
 from worker.engine.samples import Array, SampleSource
 from worker.engine.weights.finding import Weight
 from worker.engine.weights.grids import Grid
+from worker.engine.weights.moments import Moments, MultipliedLayer
+
+ROWS = "\n rows"
+"""Follows a weight's name, which holds no such thing."""
 
 
 class KnownGrids:
-    """Grids by a weight's place in its model and their bits; none without a cache.
+    """Grids by a weight's place in its graph and their bits, and the inputs' moments behind them.
 
-    Compensated rounding of one weight depends on the float model and the samples, never on what
+    Compensated rounding of one weight depends on the float graph and the samples, never on what
     the other weights become: so many models that differ in the bits of their weights cost little
-    more than one. `options` is all else that decides a grid.
+    more than one. The opset does not matter where raising it changes nothing of the graph.
+    `options` is all else that decides a grid. Without a cache, nothing is known.
     """
 
     def __init__(
@@ -27,7 +34,8 @@ class KnownGrids:
         self._cache = cache
         self._parts: tuple[str, ...] | None = None
         if cache.folder is not None and not needs_external_data(model):
-            digest = hashlib.sha256(serialize(model)).hexdigest()
+            graph = model.graph.SerializeToString(deterministic=True)
+            digest = hashlib.sha256(graph).hexdigest()
             self._parts = (digest, samples_sha256(samples), options)
 
     def find(self, weight: Weight, place: int, bits: int) -> Grid | None:
@@ -42,14 +50,42 @@ class KnownGrids:
             return None
         return Grid(bits, values.astype(np.int8), scale.astype(np.float32), _shape(weight))
 
+    def find_moments(self, layers: Mapping[str, MultipliedLayer]) -> bool:
+        """Give all of some layers their moments; return whether they are known."""
+        arrays = self._cache.load(self._key("moments", 0)) if self._parts else None
+        if arrays is None or not all(_fits(layer, name, arrays) for name, layer in layers.items()):
+            return False
+        for name, layer in layers.items():
+            layer.moments += cast("Moments", arrays[name])
+            layer.rows = int(arrays[name + ROWS])
+        return True
+
+    def keep_moments(self, layers: Mapping[str, MultipliedLayer]) -> None:
+        """Leave the moments of layers to later calls."""
+        if self._parts:
+            arrays: dict[str, Array] = {name: layer.moments for name, layer in layers.items()}
+            arrays |= {name + ROWS: np.array(layer.rows) for name, layer in layers.items()}
+            self._cache.save(self._key("moments", 0), arrays)
+
     def keep(self, grid: Grid, place: int) -> None:
         """Leave a grid to later calls."""
         if self._parts:
             arrays: dict[str, Array] = {"values": grid.values, "scale": grid.scale}
             self._cache.save(self._key(place, grid.bits), arrays)
 
-    def _key(self, place: int, bits: int) -> str:
+    def _key(self, place: int | str, bits: int) -> str:
         return cache_key("grid", *(self._parts or ()), str(place), str(bits))
+
+
+def _fits(layer: MultipliedLayer, name: str, arrays: Mapping[str, Array]) -> bool:
+    moments, rows = arrays.get(name), arrays.get(name + ROWS)
+    return (
+        moments is not None
+        and rows is not None
+        and moments.shape == layer.moments.shape
+        and moments.dtype == layer.moments.dtype
+        and (rows.shape, rows.dtype.kind) == ((), "i")
+    )
 
 
 def _shape(weight: Weight) -> tuple[int, ...]:

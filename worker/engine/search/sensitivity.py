@@ -1,0 +1,181 @@
+"""What each weight at few bits does to the answers by itself, measured on the running model.
+
+The weights become graph inputs of one session, so that a trial is one run with another weight.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from worker.engine.candidate import pass_context
+from worker.engine.datasets.splitting import first
+from worker.engine.errors import CalibrationError, EngineError
+from worker.engine.graphs import walk_graphs
+from worker.engine.model_files import tensor_bytes
+from worker.engine.original import Original
+from worker.engine.passes.weight_overrides import WeightOverride
+from worker.engine.passes.weight_quantization import WeightQuantization
+from worker.engine.progress import Progress
+from worker.engine.quantization.answer_errors import AnswerErrors
+from worker.engine.runtime import open_session, run
+from worker.engine.samples import Array
+from worker.engine.search.allocation import Bits, WeightCosts
+from worker.engine.search.budget import Budget
+from worker.engine.weights.finding import find_weights
+
+FEW_BITS: tuple[Bits, ...] = (4, 2)
+SAMPLES = 2
+SHARE_OF_TIME = 0.2
+"""Of what is left, for measuring; weights that are not reached keep 4 bits at the least."""
+EIGHT_BIT_SHARE = 1 / 64
+"""Of the error at 4 bits: four bits more would be 1/256, scales of larger blocks cost some."""
+SMALLEST = 512
+
+
+class Sensitivity:
+    """The weights of a model, as they are stored at each number of bits."""
+
+    def __init__(self, original: Original, folder: Path, progress: Progress) -> None:
+        self._original = original
+        self._folder = folder
+        self._progress = progress
+        # The graph for 2 bits is that for 4 bits but for its opset.
+        self._model = original.prepared_for([WeightQuantization(bits=2)]).model
+        names = [weight.name for weight in find_weights(self._model, SMALLEST)]
+        counts = Counter(t.name for graph in walk_graphs(self._model) for t in graph.initializer)
+        self.names = [name for name in names if counts[name] == 1]
+
+    def measure(self, budget: Budget) -> list[WeightCosts]:
+        """Return the costs of each weight, the largest weights first.
+
+        Raises:
+            EngineError: the model does not run with its weights as inputs.
+        """
+        errors = self._answer_errors()
+        session = open_session(_with_weights_fed(self._model, self.names), failure=CalibrationError)
+        floats = dict(_initializers(self._model, self.names))
+        costs = {name: WeightCosts(name, {8: array.size}, {}) for name, array in floats.items()}
+        by_size = sorted(floats, key=lambda name: -floats[name].size)
+        stop_at = budget.left_seconds * (1 - SHARE_OF_TIME)
+        for bits in FEW_BITS:
+            stored, decoded = self._stored(bits)
+            for name in by_size:
+                if name not in stored:
+                    continue
+                is_late = budget.left_seconds < stop_at
+                if is_late and bits == min(FEW_BITS):
+                    break
+                error = None
+                if not is_late:
+                    error = errors.of_session(session, {**floats, name: decoded[name]})
+                    self._progress.of_pass(0, 1)("compressing", 0.0)
+                costs[name] = _with_level(costs[name], bits, stored[name], error)
+        return [cost for cost in costs.values() if cost.errors]
+
+    def _answer_errors(self) -> AnswerErrors:
+        samples = first(self._original.samples.calibration, SAMPLES)
+        return AnswerErrors(self._model, [sample.feeds for sample in samples])
+
+    def _stored(self, bits: Bits) -> tuple[dict[str, int], dict[str, Array]]:
+        """Return the bytes and the values of each weight, stored at so many bits."""
+        everything = WeightOverride(weights=("*",), bits=bits)
+        step = WeightQuantization(bits=bits, overrides=(everything,), runtime_form="folded")
+        folder = self._folder / f"bits_{bits}"
+        folder.mkdir(parents=True)
+        context = pass_context(self._original, folder, self._progress.of_pass(0, 1))
+        result = step.apply(self._model, context).model
+        return _decoded(result, self.names)
+
+
+def _with_level(cost: WeightCosts, bits: Bits, size: int, error: float | None) -> WeightCosts:
+    """Return costs with those of one more number of bits; without an error, of no other."""
+    if error is None:
+        return cost
+    errors = {**cost.errors, bits: error}
+    if bits == max(FEW_BITS):
+        errors[8] = error * EIGHT_BIT_SHARE
+    return replace(cost, stored_bytes={**cost.stored_bytes, bits: size}, errors=errors)
+
+
+def _initializers(model: onnx.ModelProto, names: list[str]) -> Iterator[tuple[str, Array]]:
+    wanted = set(names)
+    for graph in walk_graphs(model):
+        for tensor in graph.initializer:
+            if tensor.name in wanted:
+                yield tensor.name, numpy_helper.to_array(tensor)
+
+
+def _with_weights_fed(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
+    """Return a copy that takes weights as graph inputs; bodies see them from there too."""
+    fed, wanted = onnx.ModelProto(), set(names)
+    fed.CopyFrom(model)
+    inputs = []
+    for graph in walk_graphs(fed):
+        kept = []
+        for tensor in graph.initializer:
+            if tensor.name not in wanted:
+                kept.append(tensor)
+                continue
+            info = helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            inputs.append(info)
+        kept = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in kept]
+        del graph.initializer[:]
+        graph.initializer.extend(kept)
+    fed.graph.input.extend(inputs)
+    return fed
+
+
+def _decoded(model: onnx.ModelProto, names: list[str]) -> tuple[dict[str, int], dict[str, Array]]:
+    """Return the bytes that make up each stored weight of a compressed model, and its values."""
+    sizes: dict[str, int] = {}
+    values: dict[str, Array] = {}
+    wanted = set(names)
+    for graph in walk_graphs(model):
+        tensors = {tensor.name: tensor for tensor in graph.initializer}
+        producers = {output: node for node in graph.node for output in node.output}
+        nodes: list[onnx.NodeProto] = []
+        used: dict[str, onnx.TensorProto] = {}
+        found = [name for name in wanted & producers.keys() if name not in tensors]
+        for name in sorted(found):
+            own = _sources(name, producers, tensors, nodes)
+            sizes[name] = sum(map(tensor_bytes, own.values()))
+            used |= own
+        if found:
+            values |= _evaluated(model, nodes, used, sorted(found))
+    return sizes, values
+
+
+def _sources(
+    name: str,
+    producers: dict[str, onnx.NodeProto],
+    tensors: dict[str, onnx.TensorProto],
+    nodes: list[onnx.NodeProto],
+) -> dict[str, onnx.TensorProto]:
+    """Return the tensors that a value is made of; its nodes join `nodes`, in order."""
+    if name in tensors:
+        return {name: tensors[name]}
+    node = producers[name]
+    sources: dict[str, onnx.TensorProto] = {}
+    for each in node.input:
+        sources |= _sources(each, producers, tensors, nodes)
+    if node not in nodes:
+        nodes.append(node)
+    return sources
+
+
+def _evaluated(
+    model: onnx.ModelProto,
+    nodes: list[onnx.NodeProto],
+    tensors: dict[str, onnx.TensorProto],
+    names: list[str],
+) -> dict[str, Array]:
+    outputs = [helper.make_empty_tensor_value_info(name) for name in names]
+    graph = helper.make_graph(nodes, "weights", [], outputs, list(tensors.values()))
+    small = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    session = open_session(small, optimize=False, failure=EngineError)
+    return dict(zip(names, map(np.asarray, run(session, {}, names)), strict=True))
