@@ -23,13 +23,15 @@ CLOSE_STEPS = 0.02
 
 
 def smallest(study: Study) -> None:
-    """Try weights at 4 bits, then allocations of 8, 4 and 2 bits.
+    """Try weights at 4 bits, the quickest rounding first, then allocations of 8, 4 and 2 bits.
 
     Raises:
         BudgetSpentError: the time is up.
     """
     everything = WeightOverride(weights=("*",), bits=4)
     four = WeightQuantization(bits=4, overrides=(everything,), runtime_form="folded")
+    plain = four.model_copy(update={"error_compensation": False})
+    study.try_(Proposal("weights at 4 bits, each rounded to its nearest", [plain]))
     study.try_(Proposal("weights at 4 bits", [four]))
     steps = _steps(study)
     if not steps:
