@@ -80,7 +80,10 @@ def _report(request: Compress, before: int, after: int) -> dict[str, Any]:
         "verdict": {"passed": True, "summary": "fine", "gates": [], "warnings": []},
         "before": {"size_bytes": before},
         "after": {"size_bytes": after},
-        "fidelity": [{"sqnr_db": 30.0, "data": "dataset"}, {"sqnr_db": None, "data": "dataset"}],
+        "fidelity": [
+            {"sqnr_db": 30.0, "agreement": None, "data": "dataset"},
+            {"sqnr_db": None, "agreement": None, "data": "dataset"},
+        ],
         "accuracy": [],
         "latency": None,
         "peak_memory_bytes": 1,
