@@ -1,7 +1,7 @@
 """Static quantization: 8-bit weights and activations, with ranges measured on samples."""
 
-from collections.abc import Collection
 from dataclasses import replace
+from glob import escape
 from typing import Annotated, ClassVar, Literal, Self
 
 import onnx
@@ -19,8 +19,15 @@ from worker.engine.calibration.ranges import (
 from worker.engine.datasets.splitting import at_most, first, hold_out
 from worker.engine.errors import CalibrationError
 from worker.engine.passes.base import PassContext, PassResult
-from worker.engine.passes.node_selection import NodeSelectingPass, select_nodes, skipped_nodes
+from worker.engine.passes.node_selection import (
+    NodePatterns,
+    NodeSelectingPass,
+    matching_names,
+    select_nodes,
+    skipped_nodes,
+)
 from worker.engine.processor import adds_in_16_bits
+from worker.engine.quantization.answer_errors import AnswerErrors
 from worker.engine.quantization.choosing import Choice, Question, choose, latency_ratio
 from worker.engine.quantization.graph_view import Declined
 from worker.engine.quantization.integers import IntegerType
@@ -32,7 +39,7 @@ from worker.engine.quantization.smoothing import ChannelRange, smooth, smoothabl
 from worker.engine.quantization.static_writer import StaticWriter
 from worker.engine.quantization.working_copy import refuse_unchanged, working_copy
 from worker.engine.samples import Feeds
-from worker.engine.weights.remaining import storable_names, store_remaining
+from worker.engine.weights.remaining import RemainingWeights, store_remaining
 
 CHECKED_SAMPLES = 8
 """Held back samples that answers and times are measured on."""
@@ -97,7 +104,15 @@ class StaticQuantization(NodeSelectingPass):
     fallback: Literal["auto", "off"] = "auto"
     """Which of the chosen nodes stay in float: with `auto`, those that are no faster in integers on
     this processor, and those whose rounding moves the answers too far; `off` keeps none. The
-    weights of all other nodes are stored in 8 bits either way."""
+    weights of all other nodes are stored in 8 bits either way, and with `auto` in 16 where 8 alone
+    would move the answers too far."""
+    nodes_in_float: NodePatterns = ()
+    """Nodes that would be quantized, and are to compute in float all the same, with their weights
+    stored: names, or patterns with `*`, `?` and `[...]`. The report's resolved spec names here what
+    `fallback: auto` found."""
+    weights_in_half: NodePatterns = ()
+    """Weights to store in 16 bits rather than 8 where their nodes compute in float, by the names or
+    patterns of initializers. The report's resolved spec names here what `fallback: auto` found."""
     fallback_sqnr_db: Annotated[float, Field(ge=0, le=80)] = 25.0
     """With `fallback: auto`, how close the answers must be on held back samples, as
     10 log10(signal / error) of the worst output. Task scores within 0.01 took 25 for a sentence
@@ -123,21 +138,35 @@ class StaticQuantization(NodeSelectingPass):
             declined = unsupported([n for n in original.graph.node if n.name in selection.chosen])
         chosen = selection.chosen - {node.name for node, _ in declined}
         writer = self._smoothed(StaticWriter(original, chosen, self.types), context)
-        choice = self._choose(writer, context)
-        result, placement, stored = self._written(writer, choice.chosen)
+        remaining = RemainingWeights(writer.model)
+        choice = self._choose(writer, remaining, context)
+        result, placement, stored = self._written(writer, remaining, choice)
         if choice.chosen and self._is_timed(context):
             ratio = latency_ratio(original, result, self._checking(context))
             if ratio > SLOWER_RATIO:
                 choice.leave_all_float(f"it made the model slower: {ratio:.2f} times the latency")
-                result, placement, stored = self._written(writer, choice.chosen)
+                result, placement, stored = self._written(writer, remaining, choice)
         skipped = [skip for skip in selection.skipped if skip.node not in joined]
         skipped += skipped_nodes([*declined, *self._left_float(writer, placement, choice)])
         refuse_unchanged([*placement.weighted, *stored], skipped)
-        notes = [
-            *choice.notes,
-            f"weights stored in 8 bits, computed with in float: {len(stored)} nodes",
-        ]
-        return PassResult(result, [*placement.changed_names, *joined, *stored], skipped, notes)
+        return PassResult(
+            result,
+            [*placement.changed_names, *joined, *stored],
+            skipped,
+            [*choice.notes, f"weights stored, and computed with in float: {len(stored)} nodes"],
+            self._resolved(writer, choice),
+        )
+
+    def _resolved(self, writer: StaticWriter, choice: Choice) -> Self:
+        """Return the pass with what was measured written out."""
+        return self.model_copy(
+            update={
+                "reduce_range": self.types.weights.reduce_range,
+                "fallback": "off",
+                "nodes_in_float": tuple(map(escape, sorted(writer.nodes - choice.chosen))),
+                "weights_in_half": tuple(map(escape, sorted(choice.halves))),
+            }
+        )
 
     @property
     def types(self) -> QdqOptions:
@@ -157,23 +186,35 @@ class StaticQuantization(NodeSelectingPass):
             and context.execution_provider == "cpu"
         )
 
-    def _choose(self, writer: StaticWriter, context: PassContext) -> Choice:
+    def _choose(
+        self, writer: StaticWriter, remaining: RemainingWeights, context: PassContext
+    ) -> Choice:
         """Return the nodes to compute in integers, after the calibration that it takes."""
-        if not writer.nodes:
-            return Choice(set())
-        counts = self._calibrate(writer, replace(context, samples=hold_out(context.samples)[0]))
-        if self.fallback == "off":
-            return Choice(writer.nodes)
-        question = Question(
-            writer.model,
-            writer.write,
-            counts,
-            self._checking(context),
-            10 ** (-self.fallback_sqnr_db / 10),
-            self._is_timed(context),
-            context.workdir,
+        names = [node.name for node in writer.model.graph.node]
+        in_float = matching_names(self.nodes_in_float, names, "nodes_in_float")
+        weights = sorted(remaining.names)
+        choice = Choice(
+            writer.nodes - in_float,
+            matching_names(self.weights_in_half, weights, "weights_in_half", "weight"),
+            dict.fromkeys(sorted(writer.nodes & in_float), "nodes_in_float names it"),
         )
-        return choose(question, writer.nodes)
+        counts: dict[str, float] = {}
+        if writer.nodes:
+            few = replace(context, samples=hold_out(context.samples)[0])
+            counts = self._calibrate(writer, few)
+        if self.fallback == "auto":
+            question = Question(
+                writer.model,
+                writer.write,
+                remaining,
+                counts,
+                AnswerErrors(writer.model, self._checking(context)),
+                10 ** (-self.fallback_sqnr_db / 10),
+                self._is_timed(context),
+                context.workdir,
+            )
+            choose(question, choice)
+        return choice
 
     def _smoothed(self, writer: StaticWriter, context: PassContext) -> StaticWriter:
         """Return a writer of the model with smoother activations, where that keeps more of them."""
@@ -192,11 +233,11 @@ class StaticQuantization(NodeSelectingPass):
         return [sample.feeds for sample in first(held_back, CHECKED_SAMPLES)]
 
     def _written(
-        self, writer: StaticWriter, nodes: Collection[str]
+        self, writer: StaticWriter, remaining: RemainingWeights, choice: Choice
     ) -> tuple[onnx.ModelProto, Placement, list[str]]:
         """Return the result, its placement, and the nodes whose weights are only stored."""
-        result, placement, _ = writer.write(nodes, self.quant_format)
-        return result, placement, store_remaining(result, storable_names(writer.model))
+        result, placement, _ = writer.write(choice.chosen, self.quant_format)
+        return result, placement, store_remaining(result, remaining.names, choice.halves)
 
     def _left_float(
         self, writer: StaticWriter, placement: Placement, choice: Choice

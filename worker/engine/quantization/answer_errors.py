@@ -1,6 +1,7 @@
 """How far a candidate's answers are from those of the float model, in one number."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,12 @@ class AnswerErrors:
         self.samples = samples
         session = open_session(model, failure=CalibrationError)
         self.expected = [_answers(session, feeds) for feeds in samples]
+
+    def first(self, count: int) -> "AnswerErrors":
+        """Return the same for the first few samples."""
+        few = copy(self)
+        few.samples, few.expected = self.samples[:count], self.expected[:count]
+        return few
 
     def of_model(self, model: onnx.ModelProto) -> float:
         """Return the error of a model with the same inputs and outputs."""

@@ -9,6 +9,7 @@ import onnx
 
 from worker.engine.quantization.answer_errors import AnswerErrors
 from worker.engine.quantization.fallback import Costs, accurate, decibels, integer_nodes
+from worker.engine.quantization.fragile_weights import fragile_weights
 from worker.engine.quantization.graph_view import GraphView
 from worker.engine.quantization.integer_edges import ModelTimes, model_times, rounded_edges
 from worker.engine.quantization.kernel_times import kernel_times
@@ -18,11 +19,14 @@ from worker.engine.quantization.static_writer import Written
 from worker.engine.runtime import open_session
 from worker.engine.samples import Feeds
 from worker.engine.timing import LoadedPair, time_in_turn
+from worker.engine.weights.remaining import RemainingWeights
 
 TIMED_SAMPLES = 1
 TIMED_PAIRS = 9
 SEARCHED_SAMPLES = 1
 """Samples that a search for the roundings that hurt runs; what it finds is checked on all."""
+LEAST_ROOM = 2.0
+"""How many times the error of storing weights alone all may be, where that is beyond the target."""
 NOT_FUSED = "onnxruntime would compute it in float between integers"
 NO_FASTER = "it would be no faster in integers on this processor"
 TOO_FRAGILE = "rounding it would move the answers too far"
@@ -35,16 +39,18 @@ class Question:
     Args:
         model: the float model.
         write: makes the model with the given nodes in integers.
+        remaining: the weights that are stored where their nodes stay in float.
         counts: values of each activation in one run.
-        samples: feeds to measure with.
+        errors: what the float model answers, to measure with.
         allowed: the largest error of the answers.
         is_timed: whether speed matters.
     """
 
     model: onnx.ModelProto
     write: Callable[[Collection[str]], Written]
+    remaining: RemainingWeights
     counts: Mapping[str, float]
-    samples: Sequence[Feeds]
+    errors: AnswerErrors
     allowed: float
     is_timed: bool
     workdir: Path
@@ -52,9 +58,13 @@ class Question:
 
 @dataclass
 class Choice:
-    """The nodes to compute in integers, why others are not, and what was measured."""
+    """The nodes to compute in integers, why others are not, and what was measured.
+
+    `halves` are the weights to store in 16 bits where their nodes stay in float.
+    """
 
     chosen: set[str]
+    halves: set[str] = field(default_factory=set)
     reasons: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -65,55 +75,70 @@ class Choice:
         self.chosen = set()
 
 
-def choose(question: Question, nodes: Collection[str]) -> Choice:
-    """Return which of the nodes with weights to compute in integers."""
+def choose(question: Question, choice: Choice) -> None:
+    """Take out the nodes that integers make no faster, and those whose rounding hurts."""
+    more = fragile_weights(question.model, question.remaining, question.errors, question.allowed)
+    choice.halves |= more
+    if more:
+        choice.notes.append(f"weights that 8 bits are too few for, stored in 16: {len(more)}")
+    nodes = set(choice.chosen)
+    if not nodes:
+        return
     view = GraphView(question.model.graph)
     everything = question.write(nodes)
     costs = _costs(question, everything.placement, view)
-    choice = Choice(set(nodes))
     if question.is_timed:
         costs = _timed(question, everything, costs, view, choice)
         choice.chosen = integer_nodes(costs)
         times = costs.times or {}
-        choice.reasons = {
+        choice.reasons |= {
             name: NO_FASTER if times[name].is_fused else NOT_FUSED
-            for name in sorted(set(nodes) - choice.chosen)
+            for name in sorted(nodes - choice.chosen)
         }
     if choice.chosen:
         _keep_answers(question, costs, view, choice)
-    return choice
 
 
 def _keep_answers(question: Question, costs: Costs, view: GraphView, choice: Choice) -> None:
     """Take out the nodes whose rounding hurts, until the error is allowed."""
-    errors = AnswerErrors(question.model, question.samples)
+
+    def error(model: onnx.ModelProto) -> float:
+        return question.errors.of_model(question.remaining.round(model, choice.halves))
+
     fast = question.write(choice.chosen)
-    before = errors.of_model(fast.model)
-    if before <= question.allowed:
-        choice.notes.append(f"answers on held back samples: {decibels(before):.1f} dB")
-        return
     switches = RoundingSwitches(
         question.model,
         fast.model,
         fast.placement.absorbed,
         fast.activations,
-        AnswerErrors(question.model, question.samples[:SEARCHED_SAMPLES]),
+        question.errors.first(SEARCHED_SAMPLES),
     )
+    before = error(fast.model)
+    if before <= question.allowed:
+        choice.notes.append(f"answers on held back samples: {decibels(before):.1f} dB")
+        return
+    least = error(_copy(question.model))
+    allowed = max(question.allowed, LEAST_ROOM * least)
     found = _costs(question, fast.placement, view, costs)
-    shares = switches.shares(question.allowed)
+    shares = switches.shares(allowed)
     # Large errors do not add up: what was found is scaled to what all of them make together.
-    excess = sum(shares.values()) / before
+    excess = sum(shares.values()) / max(before - least, before / 2)
     known = replace(found, errors={name: share / excess for name, share in shares.items()})
-    kept, after = accurate(
-        known, question.allowed, lambda names: errors.of_model(question.write(names).model)
-    )
+    kept, after = accurate(known, allowed, lambda names: error(question.write(names).model), least)
     fragile = sorted(choice.chosen - kept)
     choice.reasons |= dict.fromkeys(fragile, TOO_FRAGILE)
     choice.chosen = kept
     choice.notes.append(
         f"answers on held back samples: {decibels(before):.1f} dB with all of the faster nodes in"
-        f" integers, {decibels(after):.1f} dB without {len(fragile)} of them"
+        f" integers, {decibels(after):.1f} dB without {len(fragile)} of them,"
+        f" {decibels(least):.1f} dB with none"
     )
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
 
 
 def _costs(
@@ -133,7 +158,7 @@ def _timed(
     question: Question, everything: Written, costs: Costs, view: GraphView, choice: Choice
 ) -> Costs:
     """Return the costs with the times of both forms of the model."""
-    feeds = question.samples[:TIMED_SAMPLES]
+    feeds = question.errors.samples[:TIMED_SAMPLES]
     in_float = kernel_times(question.model, feeds, question.workdir)
     in_integers = kernel_times(everything.model, feeds, question.workdir)
     times = model_times(everything.placement, view, in_float, in_integers)

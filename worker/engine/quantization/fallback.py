@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from math import log10
+from math import ceil, floor, log, log10
 
 from worker.engine.quantization.integer_edges import NodeTimes, RoundedEdge
 from worker.engine.quantization.minimum_cut import ALWAYS, Labelling
@@ -75,46 +75,70 @@ def predicted_error(costs: Costs, chosen: Collection[str]) -> float:
     return sum(costs.errors.get(name, 0.0) for name in [*sorted(weights), *sorted(touched)])
 
 
-def within(costs: Costs, allowed: float) -> set[str]:
-    """Return the fastest choice of integer nodes whose predicted error is allowed."""
-    chosen = integer_nodes(costs)
-    if predicted_error(costs, chosen) <= allowed:
-        return chosen
-    scale = sum(abs(t.in_float) for t in costs.times.values()) if costs.times else len(chosen)
-    low, high = scale / PRICES / allowed, scale * PRICES / allowed
-    while high / low > CLOSENESS:
-        middle = (low * high) ** 0.5
-        if predicted_error(costs, integer_nodes(costs, middle)) <= allowed:
-            high = middle
-        else:
-            low = middle
-    return integer_nodes(costs, high)
+class Choices:
+    """The fastest choice of integer nodes at each price of an error.
+
+    Prices are the powers of `CLOSENESS`, so that searches with different budgets meet the same.
+    """
+
+    def __init__(self, costs: Costs) -> None:
+        self.costs = costs
+        times = (costs.times or {}).values()
+        self._seconds = sum(abs(t.in_float) for t in times) or float(len(costs.weights))
+        self._known: dict[int, tuple[set[str], float]] = {}
+
+    def within(self, allowed: float) -> set[str]:
+        """Return the fastest choice whose predicted error is allowed."""
+        chosen = integer_nodes(self.costs)
+        if predicted_error(self.costs, chosen) <= allowed:
+            return chosen
+        middle, reach = log(self._seconds / allowed, CLOSENESS), log(PRICES, CLOSENESS)
+        low, high = floor(middle - reach), ceil(middle + reach)
+        while high - low > 1:
+            price = (low + high) // 2
+            if self._at(price)[1] <= allowed:
+                high = price
+            else:
+                low = price
+        return self._at(high)[0]
+
+    def _at(self, power: int) -> tuple[set[str], float]:
+        """Return the choice at a price, and its predicted error."""
+        if power not in self._known:
+            chosen = integer_nodes(self.costs, CLOSENESS**power)
+            self._known[power] = (chosen, predicted_error(self.costs, chosen))
+        return self._known[power]
 
 
 def accurate(
-    costs: Costs, allowed: float, measure: Callable[[Collection[str]], float]
+    costs: Costs,
+    allowed: float,
+    measure: Callable[[Collection[str]], float],
+    least: float = 0.0,
 ) -> tuple[set[str], float]:
     """Return a fast choice whose measured error is allowed, and that error.
 
     What is predicted is not what is measured, so the error to predict is searched for; where no
-    choice is allowed, all stays in float.
+    choice is allowed, all stays in float, which has the `least` error.
     """
-    best: tuple[set[str], float] = (set(), 0.0)
-    measured: dict[frozenset[str], float] = {frozenset(): 0.0}
-    budget, low, high = allowed, 0.0, 0.0
+    best: tuple[set[str], float] = (set(), least)
+    measured: dict[frozenset[str], float] = {frozenset(): least}
+    choices = Choices(costs)
+    budget, low, high = allowed - least, 0.0, 0.0
     for _ in range(ROUNDS):
-        chosen = frozenset(within(costs, budget))
+        chosen = frozenset(choices.within(budget))
         if chosen not in measured:
             measured[chosen] = measure(chosen)
         error = measured[chosen]
         if error > allowed:
-            high = budget
+            # No budget that allows the same choice is worth another round.
+            high = min(budget, predicted_error(costs, chosen))
         else:
             low = budget
             if saving(costs, chosen) > saving(costs, best[0]):
                 best = (set(chosen), error)
-        step = allowed / max(error, allowed / LARGEST_STEP)
-        budget = (low * high) ** 0.5 if low and high else budget * max(step, 1 / LARGEST_STEP)
+        step = max(allowed / max(error, allowed / LARGEST_STEP), 1 / LARGEST_STEP)
+        budget = (low * high) ** 0.5 if low and high else (high or budget) * step
     return best
 
 

@@ -10,13 +10,9 @@ from onnx import helper
 from worker.engine.errors import CalibrationError
 from worker.engine.names import NameGiver, taken_names
 from worker.engine.quantization.answer_errors import AnswerErrors
+from worker.engine.quantization.error_shares import error_shares
 from worker.engine.runtime import open_session
 from worker.engine.samples import Array
-
-MAX_MEASUREMENTS = 36
-"""Sets of roundings that one search tries."""
-NOT_WORTH_SPLITTING = 1 / 32
-"""Share of the error that is allowed below which a set is not looked into."""
 
 
 class Rounding(NamedTuple):
@@ -52,34 +48,17 @@ class RoundingSwitches:
         self.inputs = _insert_switches(model, original, absorbed, activations)
         self.session = open_session(model, failure=CalibrationError)
         self.errors = errors
-        self.measurements = 0
 
     def error(self, switched_on: Collection[str]) -> float:
         """Return the error of the answers when these weights and activations are rounded."""
-        self.measurements += 1
         switches: dict[str, Array] = {
             self.inputs[name]: np.array(name in switched_on) for name in self.inputs
         }
         return self.errors.of_session(self.session, switches)
 
     def shares(self, allowed: float) -> dict[str, float]:
-        """Return how much of the error comes from rounding each weight and activation.
-
-        Errors of independent roundings add up, so sets are halved from the worst on, until what
-        is left cannot matter: a set that was not halved is shared out evenly.
-        """
-        names = list(self.inputs)
-        sets = [(self.error(names), names)]
-        while self.measurements < MAX_MEASUREMENTS:
-            sets.sort(key=lambda item: (len(item[1]) > 1, item[0]))
-            error, members = sets[-1]
-            if len(members) == 1 or error < allowed * NOT_WORTH_SPLITTING:
-                break
-            sets.pop()
-            middle = len(members) // 2
-            halves = (members[:middle], members[middle:])
-            sets += [(self.error(part), part) for part in halves]
-        return {name: error / len(members) for error, members in sets for name in members}
+        """Return how much of the error comes from rounding each weight and activation."""
+        return error_shares(list(self.inputs), self.error, allowed)
 
 
 def _insert_switches(

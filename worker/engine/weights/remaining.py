@@ -1,4 +1,4 @@
-"""Stores the weights that a method leaves in float: folded, at 8 bits."""
+"""Stores the weights that a method leaves in float: folded, at 8 bits or, where told so, at 16."""
 
 from collections.abc import Collection
 from math import prod
@@ -8,8 +8,9 @@ import onnx
 from onnx import numpy_helper
 
 from worker.engine.names import NameGiver, taken_names
-from worker.engine.weights.finding import find_weights
-from worker.engine.weights.grids import per_channel_grid
+from worker.engine.weights.finding import Weight, find_weights
+from worker.engine.weights.grids import Grid, per_channel_grid
+from worker.engine.weights.scales import FloatArray
 from worker.engine.weights.storage import WeightStorage
 
 MINIMUM_VALUES = 512
@@ -28,16 +29,58 @@ def storable_names(model: onnx.ModelProto) -> set[str]:
     }
 
 
-def store_remaining(model: onnx.ModelProto, names: Collection[str]) -> list[str]:
+def store_remaining(
+    model: onnx.ModelProto, names: Collection[str], halves: Collection[str] = ()
+) -> list[str]:
     """Store the float weights of these names, in the main graph and in bodies; return the readers.
 
     Rewrites the model in place. `names` are those of the model before it was quantized, so that
-    the scales of its integers are not among them.
+    the scales of its integers are not among them; `halves` are stored in 16 bits instead of 8.
     """
     found = [weight for weight in find_weights(model, MINIMUM_VALUES) if weight.name in names]
     storage = WeightStorage(model, NameGiver(taken_names(model)))
     for weight in found:
-        values = numpy_helper.to_array(weight.tensor).astype(np.float32)
-        storage.store(weight, per_channel_grid(values, weight.channel_axes))
+        if weight.name in halves:
+            storage.store_half(weight)
+        else:
+            storage.store(weight, _grid(weight))
     storage.finish()
     return list(dict.fromkeys(u.node.name or u.node.output[0] for w in found for u in w.uses))
+
+
+class RemainingWeights:
+    """The weights of a float model, and their values once they are stored."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.names = storable_names(model)
+        self._values: dict[tuple[str, bool], FloatArray] = {}
+
+    def round(self, model: onnx.ModelProto, halves: Collection[str]) -> onnx.ModelProto:
+        """Give those that a model still has in float their values once stored; return it."""
+        for weight in find_weights(model, MINIMUM_VALUES):
+            if weight.name in self.names:
+                values = self._rounded(weight, model, is_half=weight.name in halves)
+                weight.tensor.CopyFrom(numpy_helper.from_array(values, weight.name))
+        return model
+
+    def _rounded(self, weight: Weight, model: onnx.ModelProto, *, is_half: bool) -> FloatArray:
+        key = (weight.name, is_half)
+        if key in self._values:
+            return self._values[key]
+        values = _as_stored(weight, is_half=is_half)
+        if weight.is_in_main_graph(model):  # two bodies may each have a weight of one name
+            self._values[key] = values
+        return values
+
+
+def _as_stored(weight: Weight, *, is_half: bool) -> FloatArray:
+    """Return the values that a runtime computes with once the weight is stored."""
+    values = numpy_helper.to_array(weight.tensor)
+    stored = values.astype(np.float16) if is_half else _grid(weight).decode()
+    rounded: FloatArray = stored.astype(values.dtype)
+    return rounded
+
+
+def _grid(weight: Weight) -> Grid:
+    values = numpy_helper.to_array(weight.tensor).astype(np.float32)
+    return per_channel_grid(values, weight.channel_axes)

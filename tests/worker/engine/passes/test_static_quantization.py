@@ -373,4 +373,42 @@ def test_notes_say_what_was_measured(tmp_path):
     result, _ = automatic(wide_product(fragile=False), tmp_path)
 
     assert result.notes[0].startswith("all in integers, 2 of 2 nodes with weights are")
-    assert result.notes[-1].startswith("weights stored in 8 bits, computed with in float: ")
+    assert result.notes[-1].startswith("weights stored, and computed with in float: ")
+
+
+@pytest.mark.parametrize("model", [wide_product(fragile=True), wide_product(fragile=False)])
+def test_the_resolved_pass_gives_the_same_bytes_without_measuring(tmp_path, monkeypatch, model):
+    result, _ = automatic(model, tmp_path)
+    resolved = type(result.resolved).model_validate_json(result.resolved.model_dump_json())
+    monkeypatch.setattr("worker.engine.passes.static_quantization.choose", None)
+    monkeypatch.setattr("worker.engine.passes.static_quantization.latency_ratio", None)
+
+    again, _ = automatic(model, tmp_path / "again", **resolved.model_dump())
+
+    assert again.model.SerializeToString() == result.model.SerializeToString()
+    assert again.resolved == resolved
+
+
+def test_named_nodes_compute_in_float_with_their_weights_stored(tmp_path):
+    model = wide_product(fragile=False)
+
+    result, _ = automatic(model, tmp_path, fallback="off", nodes_in_float=["sec*"])
+
+    assert {skip.node: skip.reason for skip in result.skipped}["second"] == (
+        "nodes_in_float names it"
+    )
+    assert "second" in result.changed_nodes
+    assert serialized_ratio(model, result.model) > 3.5
+
+
+def test_named_weights_are_stored_in_16_bits(tmp_path):
+    options = {"fallback": "off", "nodes_in_float": ["second"], "weights_in_half": ["v"]}
+
+    result, _ = automatic(wide_product(fragile=False), tmp_path, **options)
+
+    assert initializer(result.model, "v.half").dtype == np.float16
+
+
+def test_names_the_option_whose_pattern_matches_nothing(tmp_path):
+    with pytest.raises(PassError, match="weights_in_half: no weight is called or matches 'no'"):
+        automatic(wide_product(fragile=False), tmp_path, weights_in_half=["no"])

@@ -13,7 +13,7 @@ def test_much_more_work_takes_longer():
 
 
 def test_leaving_all_in_float_says_why():
-    choice = Choice({"a", "b"}, {"c": "it is fragile"})
+    choice = Choice({"a", "b"}, reasons={"c": "it is fragile"})
 
     choice.leave_all_float("it is slower")
 

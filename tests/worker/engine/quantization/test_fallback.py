@@ -1,11 +1,11 @@
 import pytest
 
 from worker.engine.quantization.fallback import (
+    Choices,
     Costs,
     accurate,
     integer_nodes,
     predicted_error,
-    within,
 )
 from worker.engine.quantization.integer_edges import NodeTimes, RoundedEdge
 
@@ -53,7 +53,7 @@ def test_an_edge_counts_once_whatever_touches_it():
 
 
 def test_the_node_whose_error_is_too_large_stays_in_float():
-    assert within(costs(v=0.5, moving=0.1), allowed=0.01) == {"first"}
+    assert Choices(costs(v=0.5, moving=0.1)).within(0.01) == {"first"}
 
 
 def test_measurements_correct_the_prediction():

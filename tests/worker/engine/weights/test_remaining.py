@@ -4,7 +4,7 @@ import pytest
 from tests.engine_runs import answers, sqnr_db
 from tests.onnx_models import linear
 from tests.worker.engine.weights.test_finding import loop_model
-from worker.engine.weights.remaining import storable_names, store_remaining
+from worker.engine.weights.remaining import RemainingWeights, storable_names, store_remaining
 
 
 def weights(*shape):
@@ -44,3 +44,23 @@ def test_weights_inside_bodies_are_stored_too():
 
     assert readers == ["with_outer", "in_body"]
     assert answers(model, feeds)[0] == pytest.approx(feeds["x"], abs=1e-2)
+
+
+@pytest.mark.parametrize("halves", [set(), {"weight"}])
+def test_rounded_weights_give_the_answers_of_stored_ones(halves):
+    model, stored = linear(weights(64, 32)), linear(weights(64, 32))
+    feeds = {"x": weights(4, 64)}
+    store_remaining(stored, {"weight"}, halves)
+
+    rounded = RemainingWeights(model).round(model, halves)
+
+    assert np.array_equal(answers(rounded, feeds)[0], answers(stored, feeds)[0])
+
+
+def test_halves_are_closer_than_eight_bits():
+    feeds, model = {"x": weights(4, 64)}, linear(weights(64, 32))
+    before = answers(model, feeds)[0]
+
+    store_remaining(model, {"weight"}, {"weight"})
+
+    assert sqnr_db(before, answers(model, feeds)[0]) > 60
