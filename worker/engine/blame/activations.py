@@ -135,7 +135,7 @@ def observe(
     for segment in segments:
         part, seen = splice.of_result(segment), values[segment.name]
         splice.model.graph.node.extend(part.nodes)
-        wanted.append((segment.outputs[0], seen.output, None))
+        wanted.append((_activated(pairing, segment.outputs[0]), seen.output, None))
         for rounding in roundings_of(pairing, segment):
             observed = Observed()
             seen.roundings.append((rounding, observed))
@@ -192,6 +192,13 @@ def roundings_of(pairing: Pairing, segment: Segment) -> Iterator[Rounding]:
 def _constant(pairing: Pairing, name: str) -> Array | None:
     tensor = pairing.after.initializers.get(name)
     return None if tensor is None else numpy_helper.to_array(tensor)
+
+
+def _activated(pairing: Pairing, name: str) -> str:
+    """Return what a Relu or Clip makes of a value, where it alone reads it."""
+    readers = [node for node in pairing.before.nodes if name in node.input]
+    is_cut = len(readers) == 1 and readers[0].op_type in {"Relu", "Clip"}
+    return str(readers[0].output[0]) if is_cut else name
 
 
 def _concat_behind(pairing: Pairing, name: str) -> onnx.NodeProto | None:

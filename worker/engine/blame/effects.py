@@ -1,7 +1,7 @@
 """What each compressed segment does to the answers, measured within a budget of time."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.engine.blame.pairing import Segment
@@ -10,7 +10,14 @@ from worker.engine.blame.switches import Switchboard
 SHARE_FOR_SINGLES = 0.5
 """Of the budget, for measuring segments one by one."""
 RESTORED_NODES = 5
-EQUAL_ERROR = 1e-20
+NEGLIGIBLE_ERROR = 1e-5
+"""50 dB: nothing is lost."""
+DOMINANT_SHARE = 0.5
+LARGE_SHARE = 0.2
+FAR_ABOVE = 10.0
+EXTRAORDINARY_DB = 15.0
+"""By how much a node's own SQNR is below the median of those that lose anything."""
+LOSSLESS_DB = 100.0
 
 
 class Budget:
@@ -63,7 +70,7 @@ def measure_effects(
     limit = budget.left * (1 - SHARE_FOR_SINGLES)
     for effect in effects:
         effect.alone_db = board.fidelity_db({effect.segment.name}, few)
-        if budget.left < limit:
+        if budget.left <= limit:
             break
     effects.sort(key=lambda each: _known(each.alone_db))
     everything = {segment.name for segment in segments}
@@ -73,13 +80,22 @@ def measure_effects(
     return effects
 
 
-def culprits(effects: Sequence[Effect], kept: Collection[str] = ()) -> list[Effect]:
+def is_extraordinary(effect: Effect, effects: Sequence[Effect]) -> bool:
+    """Return whether a node's own error is far larger than those of most nodes."""
+    found = [each.local_db for each in effects if each.local_db is not None]
+    known = sorted(decibels for decibels in found if decibels < LOSSLESS_DB)
+    if effect.local_db is None or not known:
+        return False
+    return effect.local_db <= known[len(known) // 2] - EXTRAORDINARY_DB
+
+
+def culprits(effects: Sequence[Effect]) -> list[Effect]:
     """Return the effects that stand out of all others, worst first.
 
     An effect does where it is more than half of what is left, or a fifth of it and far above the
     median of the others.
     """
-    rest = [each for each in effects if each.segment.name not in kept]
+    rest = list(effects)
     found: list[Effect] = []
     while len(rest) > 1:
         first, *others = rest
@@ -90,13 +106,6 @@ def culprits(effects: Sequence[Effect], kept: Collection[str] = ()) -> list[Effe
         found.append(first)
         rest = others
     return found
-
-
-NEGLIGIBLE_ERROR = 1e-5
-"""50 dB: nothing is lost."""
-DOMINANT_SHARE = 0.5
-LARGE_SHARE = 0.2
-FAR_ABOVE = 10.0
 
 
 def _stands_out(error: float, total: float, median: float) -> bool:

@@ -7,14 +7,15 @@ from pathlib import Path
 import onnx
 
 from worker.engine.blame.activations import SegmentValues, observe
+from worker.engine.blame.causes import Cause, harm_of_causes
 from worker.engine.blame.effects import Budget, Effect, measure_effects
 from worker.engine.blame.explaining import explain
 from worker.engine.blame.pairing import ModelPair, Pairing
 from worker.engine.blame.pictures import draw
 from worker.engine.blame.probing import local_errors
-from worker.engine.blame.switches import Switchboard, worst_db
+from worker.engine.blame.switches import Switchboard, segment_board, worst_db
 from worker.engine.blame.values import compare_meanings
-from worker.engine.blame.weights import weight_facts
+from worker.engine.blame.weights import WeightFacts, weight_facts
 from worker.engine.errors import EngineError, PassError
 from worker.engine.fidelity import OutputComparison
 from worker.engine.layers import StoredWeights
@@ -61,7 +62,7 @@ def investigate(
     meanings = compare_meanings(pairing, samples[0], folder)
     if meanings.parted:
         pairing = Pairing(pair, meanings.parted)
-    board = Switchboard(pairing, samples)
+    board = segment_board(pairing, samples)
     notes = []
     try:
         local = local_errors(pairing, meanings.floats, samples)
@@ -76,26 +77,35 @@ def investigate(
 def describe(found: Investigation, samples: Sequence[Feeds]) -> list[BlamedNode]:
     """Return every node for the report, the worst of them explained."""
     worst = [effect.segment for effect in found.effects[:EXPLAINED_NODES]]
+    stored = StoredWeights(found.pairing.pair.result, found.pairing.pair.tidied)
     values: dict[str, SegmentValues] = {}
+    weights: dict[str, WeightFacts] = {}
+    harm: dict[Cause, float] = {}
+    for segment in worst:
+        facts = weight_facts(found.pairing, segment, stored)
+        if facts is not None:
+            weights[segment.name] = facts
     try:
         values = observe(found.pairing, worst, samples)
+        roundings = {name: [each for each, _ in seen.roundings] for name, seen in values.items()}
+        harm = harm_of_causes(found.pairing, worst, weights, roundings, samples)
     except EngineError as error:
-        found.notes.append(f"the values of the worst nodes could not be looked at: {error}")
-    stored = StoredWeights(found.pairing.pair.result, found.pairing.pair.tidied)
-    nodes = []
-    for effect in found.effects:
-        segment = effect.segment
-        node = BlamedNode(
-            node=segment.name,
-            op_type=segment.node.op_type,
-            nodes=[node.name for node in segment.before],
-            local_sqnr_db=effect.local_db,
-            alone_sqnr_db=effect.alone_db,
-            restored_sqnr_db=effect.restored_db,
-        )
-        if segment.name in values:
-            weight = weight_facts(found.pairing, segment, stored)
-            node.explanation = explain(weight, values[segment.name])
-            node.pictures = draw(weight, values[segment.name])
-        nodes.append(node)
+        found.notes.append(f"the worst nodes could not be looked at closely: {error}")
+    nodes = [_node(effect) for effect in found.effects]
+    for node in nodes:
+        if node.node in values:
+            weight, seen = weights.get(node.node), values[node.node]
+            node.explanation = explain(node.node, weight, seen, harm)
+            node.pictures = draw(weight, seen)
     return nodes
+
+
+def _node(effect: Effect) -> BlamedNode:
+    return BlamedNode(
+        node=effect.segment.name,
+        op_type=effect.segment.node.op_type,
+        nodes=[node.name for node in effect.segment.before],
+        local_sqnr_db=effect.local_db,
+        alone_sqnr_db=effect.alone_db,
+        restored_sqnr_db=effect.restored_db,
+    )

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import onnx
 
-from worker.engine.blame.effects import Budget, culprits
+from worker.engine.blame.effects import Budget, Effect, culprits, is_extraordinary
 from worker.engine.blame.finding import Investigation, investigate
-from worker.engine.blame.pairing import ModelPair, Segment
+from worker.engine.blame.pairing import ModelPair, Pairing, Segment
 from worker.engine.blame.remedies import Remedy, remedied
 from worker.engine.errors import EngineError
 from worker.engine.passes.base import Pass
@@ -17,8 +17,10 @@ from worker.engine.spec import Spec
 
 MAX_ROUNDS = 3
 LEAST_GAIN_DB = 1.0
-MENDED_DB = 40.0
-"""From here on there is nothing to mend."""
+MENDED_DB = 25.0
+"""From here on only nodes are mended whose own error is out of the ordinary."""
+SHORTFALL_DB = 6.0
+"""What running the passes may fall behind of exchanging nodes in the result."""
 CURVE_NODES = (1, 2, 4, 8, 16)
 
 
@@ -69,11 +71,13 @@ def exchange(found: Investigation, budget: Budget) -> list[CurvePoint]:
 def mend(found: Investigation, job: Job, result_db: float, folder: Path, budget: Budget) -> Mending:
     """Leave out the nodes that stand out, run the passes again, and look what stands out then."""
     mending = Mending()
+    target_db = max(MENDED_DB, job.spec.gates.min_sqnr_db or MENDED_DB)
     tried: dict[str, int] = {}
-    best_db, current = result_db, found
+    best_db, current, is_short = result_db, found, False
     for number in range(MAX_ROUNDS):
-        names = [n for e in culprits(current.effects) for n in _named(current, e.segment)]
-        if not names or best_db >= MENDED_DB or budget.left < job.seconds:
+        guilty = [n for e in _guilty(current, target_db) for n in _named(current, e.segment)]
+        names = guilty or (_readers(found.pairing, tried) if is_short else [])
+        if not names or budget.left < job.seconds:
             break
         tried = {**tried, **{name: tried.get(name, 0) + 1 for name in names}}
         remedy = remedied(job.spec.passes or [], tried, job.changed)
@@ -86,6 +90,7 @@ def mend(found: Investigation, job: Job, result_db: float, folder: Path, budget:
             mending.curve.append(
                 CurvePoint(nodes=len(tried), kept=names, sqnr_db=decibels, is_rerun=True)
             )
+            is_short = decibels < _exchanged(found, tried) - SHORTFALL_DB
             if decibels >= best_db + LEAST_GAIN_DB:
                 best_db = decibels
                 mending.repair = _repair(job.spec, remedy, decibels)
@@ -98,6 +103,49 @@ def mend(found: Investigation, job: Job, result_db: float, folder: Path, budget:
     return mending
 
 
+def _guilty(found: Investigation, target_db: float) -> list[Effect]:
+    """Return the nodes to mend: those that stand out, until the answers are as good as they should.
+
+    What is left then is mended only where its own error is out of the ordinary.
+    """
+    everything = {effect.segment.name for effect in found.effects}
+    guilty: list[Effect] = []
+    for effect in culprits(found.effects):
+        left = everything - {each.segment.name for each in guilty}
+        is_good = found.board.fidelity_db(left) >= target_db
+        if is_good and not is_extraordinary(effect, found.effects):
+            break
+        guilty.append(effect)
+    return guilty
+
+
+def _exchanged(found: Investigation, names: Collection[str]) -> float:
+    """Return the fidelity of the first result with the segments of these nodes in float."""
+    kept = {
+        e.segment.name for e in found.effects if {n.name for n in e.segment.before} & set(names)
+    }
+    return found.board.fidelity_db({e.segment.name for e in found.effects} - kept)
+
+
+def _readers(pairing: Pairing, names: Collection[str]) -> list[str]:
+    """Return the nodes with weights that read what these nodes give, over any others between.
+
+    onnxruntime computes a float Conv or Gemm between integers in integers all the same, where its
+    output is rounded next (core/optimizer/qdq_transformer/weight_bias_quantization.cc).
+    """
+    segments = {each.name: each for each in pairing.segments}
+    values = {v for n in names if n in segments for v in segments[n].outputs}
+    found: list[str] = []
+    for segment in pairing.segments:
+        if values.isdisjoint(pairing.inputs_of(segment)) or segment.name in names:
+            continue
+        if _with_weights(pairing, segment):
+            found.append(segment.name)
+        else:
+            values.update(segment.outputs)
+    return found
+
+
 def _repair(spec: Spec, remedy: Remedy, decibels: float) -> Repair:
     return Repair(
         spec=spec.model_copy(update={"passes": remedy.passes}),
@@ -108,10 +156,13 @@ def _repair(spec: Spec, remedy: Remedy, decibels: float) -> Repair:
 
 def _named(found: Investigation, segment: Segment) -> list[str]:
     """Return the nodes of a segment that an option can name: those with weights, or its own."""
-    weights = found.pairing.before.initializers
-    with_weights = [
+    return _with_weights(found.pairing, segment) or [segment.name]
+
+
+def _with_weights(pairing: Pairing, segment: Segment) -> list[str]:
+    weights = pairing.before.initializers
+    return [
         node.name
         for node in segment.before
         if any(name in weights and len(weights[name].dims) > 1 for name in node.input)
     ]
-    return with_weights or [segment.name]

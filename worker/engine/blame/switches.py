@@ -1,6 +1,6 @@
 """A model in which each compressed segment can be switched on by itself."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -18,16 +18,28 @@ from worker.engine.samples import Array, Feeds
 
 
 class Switchboard:
-    """The float model, each of whose segments an If can exchange for the compressed one.
+    """A model whose parts are compressed where a switch says so, and its float answers.
+
+    Args:
+        model: what has the switches among its inputs.
+        switches: the graph input of each part, by the part's name.
+        outputs: the answers to compare.
+        samples: feeds without the switches.
 
     Raises:
-        PassError: onnxruntime does not take the two models as one.
+        PassError: onnxruntime does not take the model.
     """
 
-    def __init__(self, pairing: Pairing, samples: Sequence[Feeds]) -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        switches: Mapping[str, str],
+        outputs: Sequence[str],
+        samples: Sequence[Feeds],
+    ) -> None:
         self.samples = samples
-        self.outputs = [value.name for value in pairing.pair.original.graph.output]
-        model, self.switches = _with_switches(pairing)
+        self.outputs = outputs
+        self.switches = switches
         self.session = open_session(model, failure=PassError)
         self.expected = [self._answers(feeds, ()) for feeds in samples]
 
@@ -64,6 +76,17 @@ def worst_db(comparisons: Sequence[OutputComparison]) -> float:
     if any(result.non_finite for result in results):
         return min(0.0, *figures)
     return min(EQUAL_DB, *figures)
+
+
+def segment_board(pairing: Pairing, samples: Sequence[Feeds]) -> Switchboard:
+    """Return the float model, each of whose changed segments can be exchanged by its name.
+
+    Raises:
+        PassError: onnxruntime does not take the two models as one.
+    """
+    model, switches = _with_switches(pairing)
+    outputs = [value.name for value in pairing.pair.original.graph.output]
+    return Switchboard(model, switches, outputs, samples)
 
 
 def _with_switches(pairing: Pairing) -> tuple[onnx.ModelProto, dict[str, str]]:

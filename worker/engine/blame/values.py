@@ -22,6 +22,9 @@ EXPLAINED = 0.05
 """Share of a difference that is left where a factor for each channel explains it ..."""
 RESCALED = 1.2
 """... and the least factor that is none of rounding."""
+ALIKE = 0.9
+"""Squared cosine of a channel with itself, before and after, that scaling leaves."""
+TINY = float(np.finfo(np.float64).tiny)
 VALUES_OF_A_CHANNEL = 8
 """Fewer values could be explained by any factor."""
 
@@ -73,12 +76,15 @@ def _explains(
     )
     if rows.shape[1] < VALUES_OF_A_CHANNEL:
         return False
-    energy = np.sum(rows**2, axis=1)
-    factors = np.sum(rows * others, axis=1) / np.maximum(energy, np.finfo(np.float64).tiny)
-    left = float(np.sum((others - factors[:, None] * rows) ** 2))
-    heard = (energy > NEGLIGIBLE_NOISE * energy.sum()) & (factors > 0)
-    far = np.abs(np.log(factors[heard])) > np.log(RESCALED)
-    return left < EXPLAINED * noise and bool(far.any())
+    energy, answered = np.sum(rows**2, axis=1), np.sum(others**2, axis=1)
+    heard = energy > NEGLIGIBLE_NOISE * energy.sum()
+    products = np.sum(rows * others, axis=1)[heard]
+    likeness = np.square(products) / np.maximum(energy * answered, TINY)[heard]
+    if (likeness < ALIKE).any() or (products <= 0).any():
+        return False  # a channel that became another one, or none, was not just scaled
+    factors = products / energy[heard]
+    left = float(np.sum((others[heard] - factors[:, None] * rows[heard]) ** 2))
+    return left < EXPLAINED * noise and bool((np.abs(np.log(factors)) > np.log(RESCALED)).any())
 
 
 def _side_by_side(

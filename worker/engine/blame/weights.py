@@ -47,12 +47,20 @@ class WeightFacts:
         return float(np.percentile(np.abs(self.before), COMMON_SHARE))
 
     @property
-    def channel_peaks(self) -> Floats | None:
-        """The largest magnitude of each output channel."""
-        if self.channel_axis is None:
+    def output_peaks(self) -> Floats | None:
+        """The largest magnitude of each output channel; None where there are none to tell apart."""
+        return None if self.channel_axis is None else self._peaks(self.channel_axis)
+
+    @property
+    def input_peaks(self) -> Floats | None:
+        """The same of each input channel."""
+        if self.channel_axis not in {0, 1} or self.before.ndim < 2:
             return None
-        axes = tuple(i for i in range(self.before.ndim) if i != self.channel_axis)
-        return np.asarray(np.abs(self.before).max(axis=axes), np.float64)
+        return self._peaks(1 - self.channel_axis)
+
+    def _peaks(self, axis: int) -> Floats:
+        others = tuple(i for i in range(self.before.ndim) if i != axis)
+        return np.asarray(np.abs(self.before).max(axis=others), np.float64)
 
     @property
     def zeroed_share(self) -> float:
@@ -100,7 +108,17 @@ def _grid(
             grid = _of_node(pairing, each)
             if grid is not None and grid[1].size == _size(pairing, weight):
                 return grid[0], grid[1], grid[2]
-    return None, None, None
+    return _scale_of_products(pairing, segment), None, None
+
+
+def _scale_of_products(pairing: Pairing, segment: Segment) -> Floats | None:
+    """Return the constant that products of integers are scaled by; None where there are none."""
+    if not any(node.op_type in {"ConvInteger", "MatMulInteger"} for node in segment.after):
+        return None
+    factors = (n for node in segment.after if node.op_type == "Mul" for n in node.input)
+    tensors = (pairing.after.initializers.get(name) for name in factors)
+    found = (numpy_helper.to_array(tensor) for tensor in tensors if tensor is not None)
+    return next((np.asarray(each, np.float64) for each in found if each.dtype.kind == "f"), None)
 
 
 def _of_node(pairing: Pairing, node: onnx.NodeProto) -> tuple[Floats, Array, int | None] | None:

@@ -5,7 +5,7 @@ from onnx import helper
 from tests.engine_runs import first_answers, sqnr_db
 from tests.onnx_models import branching, float_value, model_of, small_convnet
 from worker.engine.blame.pairing import ModelPair, Pairing
-from worker.engine.blame.switches import Switchboard
+from worker.engine.blame.switches import segment_board
 from worker.engine.errors import PassError
 from worker.engine.passes.initializer_pruning import InitializerPruning
 from worker.engine.passes.static_quantization import StaticQuantization
@@ -17,7 +17,7 @@ from worker.engine.passes.weight_quantization import WeightQuantization
 )
 def test_all_switched_on_is_the_result_and_none_the_original(compressed, images, step):
     pair = compressed(step)
-    board = Switchboard(Pairing(pair), images)
+    board = segment_board(Pairing(pair), images)
 
     expected = sqnr_db(first_answers(pair.original, images), first_answers(pair.result, images))
     assert board.fidelity_db({"conv", "gemm"}) == pytest.approx(expected, abs=0.1)
@@ -28,7 +28,7 @@ def test_one_switched_on_is_the_model_with_one_weight_changed(compressed, images
     halved = InitializerPruning(sparsity=0.5, scope="per_layer")
     only_gemm = halved.model_copy(update={"nodes_to_exclude": ("conv",)})
     pair, alone = compressed(halved), compressed(only_gemm)
-    board = Switchboard(Pairing(pair), images)
+    board = segment_board(Pairing(pair), images)
 
     expected = sqnr_db(first_answers(pair.original, images), first_answers(alone.result, images))
     assert board.fidelity_db({"gemm"}) == pytest.approx(expected, abs=0.01)
@@ -38,7 +38,7 @@ def test_bodies_are_switched_whole(compressed):
     feeds = [{"x": np.ones((1, 8), np.float32), "flag": np.array(flag)} for flag in (True, False)]
     pair = compressed(WeightQuantization(minimum_values=17, bits=4), branching(), feeds)
 
-    board = Switchboard(Pairing(pair), feeds)
+    board = segment_board(Pairing(pair), feeds)
 
     assert set(board.switches) <= {"outer_matmul", "choice"}
     expected = sqnr_db(first_answers(pair.original, feeds), first_answers(pair.result, feeds))
@@ -56,7 +56,7 @@ def test_refuses_answers_that_are_no_floats():
         )  # fmt: skip
 
     pair = ModelPair(ending_in_argmax(3), ending_in_argmax(-3))
-    board = Switchboard(Pairing(pair), [{"x": np.ones((1, 3), np.float32)}])
+    board = segment_board(Pairing(pair), [{"x": np.ones((1, 3), np.float32)}])
 
     with pytest.raises(PassError, match="no output is floating point"):
         board.fidelity_db({"mul"})
@@ -67,4 +67,4 @@ def test_refuses_models_with_functions():
     model.functions.add(name="f", domain="own")
 
     with pytest.raises(PassError, match="functions"):
-        Switchboard(Pairing(ModelPair(model, small_convnet())), [])
+        segment_board(Pairing(ModelPair(model, small_convnet())), [])
