@@ -45,6 +45,15 @@ DEFAULTS = {
 EVALUATION = {"latency": None, "ruin_below_sqnr_db": None}
 MISSING_DB = 3.0
 """A fault that costs less than this is none for the method."""
+INTRODUCTION = """# Planted faults
+
+`python -m benchmarks.planted_faults --write docs/planted_faults.md` makes this page. Each fault
+leaves
+a model's float answers as they are and takes them from a method that suffers from it. SQNR on
+held-out samples of the sound model, of the model with the fault, and of the latter compressed by
+the repair spec that its report offers; the rank of the node at fault in the report's blame; and
+what the method's own defaults make of the fault.
+"""
 HEAD = "| model | fault | method | sound, dB | planted | rank | repaired | repair | default |"
 
 
@@ -71,7 +80,7 @@ def main() -> None:
         for line in rows(bench, name):
             sys.stderr.write(f"{line}\n")
             lines.append(line)
-    page = "\n".join(lines) + "\n"
+    page = f"{INTRODUCTION}\n" + "\n".join(lines) + "\n"
     if arguments.write is None:
         sys.stdout.write(page)
     else:
