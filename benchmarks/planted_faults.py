@@ -48,9 +48,8 @@ MISSING_DB = 3.0
 INTRODUCTION = """# Planted faults
 
 `python -m benchmarks.planted_faults --write docs/planted_faults.md` makes this page. Each fault
-leaves
-a model's float answers as they are and takes them from a method that suffers from it. SQNR on
-held-out samples of the sound model, of the model with the fault, and of the latter compressed by
+leaves a model's float answers as they are and takes them from a method that suffers from it. SQNR
+on held-out samples of the sound model, of the model with the fault, and of the latter compressed by
 the repair spec that its report offers; the rank of the node at fault in the report's blame; and
 what the method's own defaults make of the fault.
 """

@@ -48,7 +48,7 @@ def find_blame(original: Original, candidate: Candidate, folder: Path) -> Blame 
     if not found.effects:
         return None
     result_db = found.fidelity_of(written.loaded.model)
-    nodes = describe(found, samples)
+    nodes = describe(found, samples if budget.left > 0 else samples[:1])
     points = exchange(found, budget)
     job = _job(original, candidate, folder / "blame")
     mending = mend(found, job, result_db, folder / "blame", budget)

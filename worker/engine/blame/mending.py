@@ -74,6 +74,7 @@ def mend(found: Investigation, job: Job, result_db: float, folder: Path, budget:
     target_db = max(MENDED_DB, job.spec.gates.min_sqnr_db or MENDED_DB)
     tried: dict[str, int] = {}
     best_db, current, is_short = result_db, found, False
+    made: list[Pass] = []
     for number in range(MAX_ROUNDS):
         guilty = [n for e in _guilty(current, target_db) for n in _named(current, e.segment)]
         names = guilty or (_readers(found.pairing, tried) if is_short else [])
@@ -82,8 +83,9 @@ def mend(found: Investigation, job: Job, result_db: float, folder: Path, budget:
         tried = {**tried, **{name: tried.get(name, 0) + 1 for name in names}}
         remedy = remedied(job.spec.passes or [], tried, job.changed)
         again = remedied(job.resolved, tried, job.changed)
-        if remedy is None or again is None:
+        if remedy is None or again is None or again.passes == made:
             break
+        made = again.passes
         try:
             model = job.run(again.passes)
             decibels = found.fidelity_of(model)

@@ -1,0 +1,75 @@
+import pytest
+
+from worker.engine.blame.effects import Budget
+from worker.engine.blame.finding import investigate
+from worker.engine.blame.mending import Job, exchange, mend
+from worker.engine.errors import PassError
+from worker.engine.passes.initializer_pruning import InitializerPruning
+from worker.engine.passes.weight_quantization import WeightQuantization
+from worker.engine.spec import Spec
+
+COARSE = WeightQuantization(minimum_values=17, overrides=({"nodes": ("conv",), "bits": 2},))
+
+
+@pytest.fixture
+def found(compressed, images, tmp_path):
+    return investigate(compressed(COARSE), images, tmp_path, Budget(60))
+
+
+def job(run, step=COARSE):
+    return Job(Spec(passes=[step]), [step], [{"conv", "gemm"}], 0.0, run)
+
+
+def test_exchanges_the_worst_nodes_in_the_result(found):
+    [point] = exchange(found, Budget(60))
+
+    assert (point.nodes, point.kept, point.is_rerun) == (1, ["conv"], False)
+    assert point.sqnr_db == found.board.fidelity_db({"gemm"})
+
+
+def test_runs_the_passes_again_with_the_change_that_is_offered(found, compressed, tmp_path):
+    ran = []
+
+    def run(passes):
+        ran.append(passes[0])
+        return compressed(passes[0]).result
+
+    mending = mend(found, job(run), 5.0, tmp_path / "mend", Budget(60))
+
+    assert mending.repair.spec.passes == [ran[0]]
+    assert ran[0].overrides[-1].bits == 16
+    assert mending.repair.sqnr_db == pytest.approx(found.fidelity_of(compressed(ran[0]).result))
+
+
+def test_offers_nothing_that_does_not_help(found, tmp_path):
+    result = found.pairing.pair.result
+
+    mending = mend(
+        found, job(lambda _: result), found.fidelity_of(result), tmp_path / "mend", Budget(60)
+    )
+
+    assert mending.repair is None
+    assert all(point.is_rerun for point in mending.curve)
+
+
+def test_a_change_that_fails_ends_the_search(found, tmp_path):
+    def refuse(passes):
+        raise PassError("no")
+
+    mending = mend(found, job(refuse), 5.0, tmp_path / "mend", Budget(60))
+
+    assert (mending.curve, mending.repair) == ([], None)
+
+
+def test_does_not_run_the_same_passes_twice(compressed, images, tmp_path):
+    step = InitializerPruning(threshold=3.0)
+    found = investigate(compressed(step), images, tmp_path, Budget(60))
+    ran = []
+
+    def run(passes):
+        ran.append(passes)
+        return found.pairing.pair.result
+
+    mend(found, job(run, step), 5.0, tmp_path / "mend", Budget(60))
+
+    assert len(ran) == len({str(each) for each in ran})
