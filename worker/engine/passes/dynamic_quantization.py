@@ -1,7 +1,9 @@
 """Dynamic quantization: 8-bit weights now, 8-bit activations at run time; needs no samples."""
 
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from glob import escape
+from typing import Annotated, ClassVar, Literal, Self
 
 import onnx
 from pydantic import Field
@@ -11,7 +13,13 @@ from worker.engine.calibration.collector import collect
 from worker.engine.datasets.splitting import at_most, first, hold_out
 from worker.engine.errors import CalibrationError
 from worker.engine.passes.base import PassContext, PassResult
-from worker.engine.passes.node_selection import NodeSelectingPass, select_nodes, skipped_nodes
+from worker.engine.passes.node_selection import (
+    NodePatterns,
+    NodeSelectingPass,
+    matching_names,
+    select_nodes,
+    skipped_nodes,
+)
 from worker.engine.processor import adds_in_16_bits
 from worker.engine.quantization.dynamic import (
     WeightOptions,
@@ -72,6 +80,10 @@ class DynamicQuantization(NodeSelectingPass):
     """Which of the chosen nodes stay in float: with `auto`, those that are no faster in integers on
     this processor, and those whose rounding moves the answers too far; `off` keeps none. The
     weights of all other nodes are stored in 8 bits either way."""
+    nodes_in_float: NodePatterns = ()
+    """Nodes that would be quantized, and are to compute in float all the same, with their weights
+    stored: names, or patterns with `*`, `?` and `[...]`. The report's resolved spec names here what
+    `fallback: auto` found."""
     fallback_sqnr_db: Annotated[float, Field(ge=0, le=80)] = 23.0
     """With `fallback: auto`, how close the answers must be on held back samples, as
     10 log10(signal / error) of the worst output."""
@@ -81,6 +93,10 @@ class DynamicQuantization(NodeSelectingPass):
         original = working_copy(model)
         selection = select_nodes(original, self, self.op_types_to_quantize)
         choice, declined = self._placed(original, selection.chosen)
+        placed = set(choice.chosen)
+        names = [node.name for node in original.graph.node]
+        named = matching_names(self.nodes_in_float, names, "nodes_in_float")
+        choice.leave_float(named, "nodes_in_float names it")
         result = self._choose(original, choice, context)
         stored = store_remaining(result, storable_names(original))
         reasons = {each.node.name: each.reason for each in declined} | choice.reasons
@@ -94,7 +110,18 @@ class DynamicQuantization(NodeSelectingPass):
             f"weights stored in 8 bits, computed with in float: {len(stored)} nodes",
         ]
         context.report_progress("compressing", 1.0)
-        return PassResult(result, [*choice.chosen, *stored], skipped, notes)
+        resolved = self._resolved(sorted(placed - set(choice.chosen)))
+        return PassResult(result, [*choice.chosen, *stored], skipped, notes, resolved)
+
+    def _resolved(self, in_float: Iterable[str]) -> Self:
+        """Return the pass with what was measured written out."""
+        return self.model_copy(
+            update={
+                "reduce_range": self._weights.reduce_range,
+                "fallback": "off",
+                "nodes_in_float": tuple(map(escape, in_float)),
+            }
+        )
 
     @property
     def _weights(self) -> WeightOptions:
@@ -118,21 +145,27 @@ class DynamicQuantization(NodeSelectingPass):
         is_timed = bool(samples) and self.fallback == "auto" and context.execution_provider == "cpu"
         if is_timed:
             keep_faster(choice, model, samples[0], self._weights)
-        smoothed = self._smoothed(model, choice, context)
+        smoothed, count = self._smoothed(model, choice, context)
         if samples and self.fallback == "auto":
-            allowed = 10 ** (-self.fallback_sqnr_db / 10)
+            before, allowed = list(choice.chosen), 10 ** (-self.fallback_sqnr_db / 10)
             keep_answers(choice, smoothed, samples, self._weights, allowed)
+            if choice.chosen != before:
+                # Only what computes in integers is made smoother, whoever else was tried.
+                smoothed, count = self._smoothed(model, choice, context)
         result = write_dynamic(smoothed, choice.chosen, self._weights)
         is_kept = not is_timed or keep_fast(choice, model, result, samples)
-        return result if is_kept and choice.chosen else write_dynamic(model, [], self._weights)
+        if not is_kept or not choice.chosen:
+            return write_dynamic(model, [], self._weights)
+        choice.notes.append(f"inputs of matrix products made smoother: {count}")
+        return result
 
     def _smoothed(
         self, model: onnx.ModelProto, choice: DynamicChoice, context: PassContext
-    ) -> onnx.ModelProto:
-        """Return the float model with smoother inputs of products, as far as samples tell how."""
+    ) -> tuple[onnx.ModelProto, int]:
+        """Return the float model with smoother inputs of products, and how many became so."""
         readers = sole_products(GraphView(model.graph), choice.chosen)
         if not self.smooth or not readers or not len(context.samples):
-            return model
+            return model, 0
         result = working_copy(model)
         few = at_most(hold_out(context.samples)[0], SMOOTHING_SAMPLES)
         try:
@@ -140,7 +173,5 @@ class DynamicQuantization(NodeSelectingPass):
         except CalibrationError:
             if context.samples.origin == "dataset":
                 raise
-            return model
-        count = len(smooth(result, readers, ranges, self._weights.steps))
-        choice.notes.append(f"inputs of matrix products made smoother: {count} of {len(readers)}")
-        return result
+            return model, 0
+        return result, len(smooth(result, readers, ranges, self._weights.steps))

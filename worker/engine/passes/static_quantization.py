@@ -42,7 +42,10 @@ from worker.engine.samples import Feeds
 from worker.engine.weights.remaining import RemainingWeights, store_remaining
 
 CHECKED_SAMPLES = 8
-"""Held back samples that answers and times are measured on."""
+"""Held back samples that answers and times are measured on, at most ..."""
+FEWEST_CHECKED = 3
+CHECKED_VALUES = 2**22
+"""... and of large ones only so many that they have this many values, but for the first few."""
 SMOOTHING_SAMPLES = 16
 SLOWER_RATIO = 1.02
 """Above this ratio of latencies, a difference is not noise."""
@@ -229,8 +232,14 @@ class StaticQuantization(NodeSelectingPass):
 
     def _checking(self, context: PassContext) -> list[Feeds]:
         """Return feeds that did not calibrate, as far as there are enough."""
-        held_back = hold_out(context.samples)[1]
-        return [sample.feeds for sample in first(held_back, CHECKED_SAMPLES)]
+        checked: list[Feeds] = []
+        values = 0
+        for sample in first(hold_out(context.samples)[1], CHECKED_SAMPLES):
+            values += sum(array.size for array in sample.feeds.values())
+            if len(checked) >= FEWEST_CHECKED and values > CHECKED_VALUES:
+                break
+            checked.append(sample.feeds)
+        return checked
 
     def _written(
         self, writer: StaticWriter, remaining: RemainingWeights, choice: Choice
