@@ -112,6 +112,12 @@ def test_what_an_error_rate_rises_by_is_a_drop():
     assert (gate.measured, gate.passed) == (0.125, False)
 
 
+def test_a_drop_of_just_the_limit_holds_it_in_binary_fractions_too():
+    from_96_to_95 = score(0.96, 0.95)
+
+    assert judge(Gates(max_accuracy_drop=0.01), measured(accuracy=[from_96_to_95]), []).passed
+
+
 def drop(low, high, before=0.5, after=0.375):
     return score(before, after).model_copy(
         update={"difference_interval": Interval(low=-high, high=-low)}
