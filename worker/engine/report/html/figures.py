@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from worker.engine.report.blame import Blame, ValuePicture
+from worker.engine.report.frontier import Frontier
 from worker.engine.report.html.charts import Axis, Bar, Point, bars, histogram, line, scatter
-from worker.engine.report.html.words import bytes_text, decibels, seconds_text
+from worker.engine.report.html.words import bytes_text, decibels, number, seconds_text
 from worker.engine.report.kernels import KernelProfile
 from worker.engine.report.quality import Score
 from worker.engine.report.report import Report
@@ -155,6 +156,30 @@ def curve(blame: Blame) -> Markup:
         Axis.around("decibels", [point.y for point in [*exchanged, *rerun]]),
     )
     return line(exchanged, axes, "fidelity against the number of nodes kept", apart=rerun)
+
+
+def frontier(searched: Frontier) -> Markup:
+    """Return what a search measured: how much smaller against how close, one point each.
+
+    Equal answers are drawn at the top.
+    """
+    measured = [point for point in searched.points if point.size_ratio]
+    highest = max([point.worst_sqnr_db or 0.0 for point in measured], default=0.0)
+    points = [
+        Point(
+            1 / (point.size_ratio or 1.0),
+            highest if point.worst_sqnr_db is None else point.worst_sqnr_db,
+            f"{point.name}: latency {number(point.latency_ratio)}",
+            "good" if point.meets_goal else "bad",
+            (point.role or "").replace("_", " "),
+        )
+        for point in measured
+    ]
+    axes = (
+        Axis.around("times smaller", [point.x for point in points]),
+        Axis.around("decibels of the worst output", [point.y for point in points]),
+    )
+    return scatter(points, axes, "what the search measured")
 
 
 def spec_text(spec: Spec) -> str:

@@ -5,7 +5,9 @@ from PIL import Image
 
 from tests.browser import find_browser
 from worker.engine.passes.base import SkippedNode
+from worker.engine.report.frontier import Frontier, FrontierPoint
 from worker.engine.report.html.page import SKIPPED_NODES, render_page
+from worker.engine.spec import Goal
 
 ACCENT = (37, 99, 201)
 """The colour of the compressed model's bars on a light page."""
@@ -114,3 +116,32 @@ def test_shows_who_is_to_blame_and_what_mends_it(report):
     assert "20.00% outside of the range" in page
     assert "nodes_to_exclude: 29.0 dB" in page
     assert "&#34;method&#34;: &#34;float16&#34;" in page
+
+
+def test_shows_what_a_search_tried(report):
+    made = FrontierPoint(
+        name="weights at 4 bits",
+        spec=report.manifest.resolved_spec,
+        size_ratio=0.125,
+        latency_ratio=0.98,
+        worst_sqnr_db=20.5,
+        meets_goal=True,
+        role="alternative_1",
+        duration_seconds=2,
+    )
+    given_up = FrontierPoint(name="static", spec=None, dropped="no data", duration_seconds=1)
+    frontier = Frontier(
+        goal=Goal(minimize="size"),
+        is_met=True,
+        conclusion="Chosen of 2.",
+        points=[made, given_up],
+        ended="budget spent",
+        spent_seconds=12.0,
+    )
+
+    page = render_page(report.model_copy(update={"frontier": frontier}))
+
+    assert ">Frontier</h2>" in page
+    assert "weights at 4 bits: latency 0.98" in page
+    assert "<b>alternative 1</b>" in page
+    assert "no data" in page
