@@ -13,9 +13,12 @@ from typing_extensions import override
 from worker.engine.datasets.splitting import first, hold_out
 from worker.engine.errors import PassError
 from worker.engine.passes.base import Pass, PassContext, PassResult
+from worker.engine.passes.packing import packed_layouts
 from worker.engine.passes.weight_overrides import (
+    OverrideBits,
     WeightOverride,
     WeightOverrides,
+    Wish,
     wishes,
 )
 from worker.engine.passes.weight_tasks import (
@@ -35,12 +38,11 @@ from worker.engine.weights.budget import (
 )
 from worker.engine.weights.finding import Weight, find_weights
 from worker.engine.weights.folding import unfolded_values
-from worker.engine.weights.grids import Layout
 from worker.engine.weights.held_back import HeldBackAnswers
 from worker.engine.weights.known_grids import KnownGrids
 from worker.engine.weights.moments import MultipliedLayer, collect, multiplied_layers
-from worker.engine.weights.native import NATIVE_BITS, faster_packed, native_layout
 from worker.engine.weights.rounding import Rounding, stored_bits
+from worker.engine.weights.small import is_better_half
 from worker.engine.weights.storage import MINIMUM_OPSETS, NATIVE_OPSET
 
 DEFAULT_AVERAGE_BITS = {8: 9.0, 4: 4.75, 2: 3.0}
@@ -80,10 +82,13 @@ class WeightQuantization(Pass):
     many, and rounds activations too. `auto` times each node in both forms on the calibration data,
     where the model has opset 21; without data all are folded."""
     minimum_values: Annotated[int, Field(ge=1)] = 512
-    """Weights with fewer values stay in float: their scales would cost more than is saved."""
+    """Weights with fewer values get no scales, which would cost more than is saved. Those of usual
+    layers are stored as float16 where that is smaller and keeps 11 bits of what counts; the others
+    stay as they are."""
     overrides: WeightOverrides = ()
     """Bits or form of single weights, by their nodes or names, in order: where several match, the
-    last counts. Weights with fewer than `minimum_values` values stay in float all the same."""
+    last counts. Weights with fewer than `minimum_values` values get none, but stay as they
+    are where `float` is asked for."""
 
     needs_samples: ClassVar[bool] = True
 
@@ -113,8 +118,8 @@ class WeightQuantization(Pass):
         }
         return PassResult(
             compressed,
-            readers(task for task in tasks if task.bits != "float"),
-            [skipped(task) for task in tasks if task.bits == "float"],
+            readers(tasks),
+            [skipped(task) for task in tasks if task.bits == "float" and not task.is_small],
             [*(f"{what}: {', '.join(names)}" for what, names in lists.items() if names), *notes],
             self._resolved(upgraded, packed),
         )
@@ -141,24 +146,17 @@ class WeightQuantization(Pass):
         Raises:
             PassError: nothing is left to do, or a weight does not fit what is asked for it.
         """
-        weights = find_weights(model, self.minimum_values)
-        if not weights:
+        weights = find_weights(model)
+        if all(weight.size < self.minimum_values for weight in weights):
             refuse_quantized(model)
             raise PassError(
                 f"no constant float weight has {self.minimum_values} values or more; lower "
                 "minimum_values, or leave the model as it is",
                 code="nothing_to_compress",
             )
-        tasks = [
-            Task(
-                weight,
-                wish.bits or self.bits,
-                wish.runtime_form or self.runtime_form,
-                wish.bits is not None,
-            )
-            for weight, wish in zip(weights, wishes(self.overrides, weights, model), strict=True)
-        ]
-        if all(task.bits == "float" for task in tasks):
+        asked = wishes(self.overrides, weights, model)
+        tasks = [self._task(weight, wish) for weight, wish in zip(weights, asked, strict=True)]
+        if all(task.bits == "float" or task.is_small for task in tasks):
             raise PassError(
                 "overrides leave every weight in float; leave some of them out",
                 code="nothing_to_compress",
@@ -167,13 +165,21 @@ class WeightQuantization(Pass):
             refuse_lost_halves(task)
         return tasks
 
+    def _task(self, weight: Weight, wish: Wish) -> Task:
+        if weight.size < self.minimum_values:
+            is_half = wish.bits != "float" and is_better_half(weight)
+            bits: OverrideBits = 16 if is_half else "float"
+            return Task(weight, bits, "folded", is_overridden=True, is_small=True)
+        form = wish.runtime_form or self.runtime_form
+        return Task(weight, wish.bits or self.bits, form, is_overridden=wish.bits is not None)
+
     def _choices(
         self, model: onnx.ModelProto, tasks: Sequence[Task], context: PassContext
     ) -> list[Choice]:
         """Return a grid for each weight that is stored as integers."""
         places = {id(task): place for place, task in enumerate(tasks)}
         stored = [task for task in tasks if task.bits in MINIMUM_OPSETS]
-        packed = self._packed_layouts(model, stored, context)
+        packed = packed_layouts(model, stored, self.block_size, context)
         known = self._known_grids(model, context)
         grids = {
             id(task): grid
@@ -256,37 +262,6 @@ class WeightQuantization(Pass):
         upgrade = Upgrade(eight, rounding.error(eight))
         return Choice(task.weight, grid, is_packed, rounding.error(grid), upgrade)
 
-    def _packed_layouts(
-        self, model: onnx.ModelProto, tasks: Sequence[Task], context: PassContext
-    ) -> dict[str, Layout]:
-        """Return the layouts of the weights to keep packed at run time, by name."""
-        layouts: dict[str, Layout] = {}
-        to_time: dict[int, list[Weight]] = {}
-        for task in tasks:
-            layout = native_layout(task.weight, model, self.block_size)
-            if layout is None or task.bits not in NATIVE_BITS or task.runtime_form == "folded":
-                continue
-            layouts[task.weight.name] = layout
-            if task.runtime_form == "auto":
-                to_time.setdefault(int(task.bits), []).append(task.weight)
-        for bits, weights in to_time.items():
-            faster = self._faster_packed(model, weights, bits, context)
-            for weight in weights:
-                if weight.name not in faster:
-                    del layouts[weight.name]
-        return layouts
-
-    def _faster_packed(
-        self, model: onnx.ModelProto, weights: list[Weight], bits: int, context: PassContext
-    ) -> set[str]:
-        """Return the names of the weights that are faster packed, none where no run can tell."""
-        if context.samples.origin == "synthetic" or context.execution_provider != "cpu":
-            return set()
-        sample = next(iter(context.samples), None)
-        if sample is None:
-            return set()
-        return faster_packed(model, weights, sample.feeds, bits, self.block_size)
-
     def _layers(
         self, model: onnx.ModelProto, tasks: Sequence[Task], context: PassContext
     ) -> dict[str, MultipliedLayer]:
@@ -304,7 +279,7 @@ class WeightQuantization(Pass):
     ) -> None:
         collect(
             model,
-            [task.weight for task in tasks],
+            [task.weight for task in tasks if not task.is_small],
             layers,
             hold_out(context.samples)[0],
             lambda fraction: context.report_progress("calibrating", fraction),

@@ -25,6 +25,8 @@ class Task:
     bits: OverrideBits
     runtime_form: Literal["auto", "folded", "native"]
     is_overridden: bool
+    is_small: bool = False
+    """Whether it has too few values for scales; it then becomes float16, or stays."""
 
     @property
     def is_below_eight(self) -> bool:
@@ -37,17 +39,13 @@ def written(
 ) -> tuple[onnx.ModelProto, set[str]]:
     """Return a copy with its weights stored, and what onnxruntime is to compute when it loads.
 
-    `tasks` are all that the model has, `choices` of those that are stored as integers.
+    `tasks` are those of all the model's weights, `choices` of those that become integers.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     choice_of = {id(choice.weight): choice for choice in choices}
-    task_of = {id(task.weight.tensor): task for task in tasks}
     storage = WeightStorage(copy, NameGiver(taken_names(copy)))
-    for weight, twin in zip(find_weights(copy), find_weights(model), strict=True):
-        task = task_of.get(id(twin.tensor))
-        if task is None:
-            continue
+    for weight, task in zip(find_weights(copy), tasks, strict=True):
         choice = choice_of.get(id(task.weight))
         if choice is not None:
             write = storage.keep_packed if choice.is_packed else storage.store
@@ -58,8 +56,12 @@ def written(
 
 
 def readers(tasks: Iterable[Task]) -> list[str]:
-    """Return the names of the nodes that read the weights, each once."""
-    names = (use.node.name or use.node.output[0] for task in tasks for use in task.weight.uses)
+    """Return the names of the nodes that read the weights that change, each once.
+
+    Small ones are not counted: they keep their answers.
+    """
+    changing = (task for task in tasks if task.bits != "float" and not task.is_small)
+    names = (use.node.name or use.node.output[0] for task in changing for use in task.weight.uses)
     return list(dict.fromkeys(names))
 
 
@@ -79,7 +81,7 @@ def refuse_lost_halves(task: Task) -> None:
     Raises:
         PassError: it cannot.
     """
-    if task.bits != 16:
+    if task.bits != 16 or task.is_small:
         return
     reason = why_not_half(numpy_helper.to_array(task.weight.tensor))
     if reason is not None:

@@ -29,6 +29,7 @@ from worker.engine.weights.budget import Choice, with_upgrades
 from worker.engine.weights.finding import Weight, find_weights
 from worker.engine.weights.remaining import storable_names, store_remaining
 from worker.engine.weights.rounding import Rounding, stored_bits
+from worker.engine.weights.small import small_halves
 from worker.engine.weights.storage import WeightStorage
 
 LIKELY_SHARE = 1 / 3
@@ -107,6 +108,8 @@ class Forecaster:
             part = part_of(choice.grid)
             storage.store(weight, part)
             missing_bits += stored_bits(choice.grid) - stored_bits(part)
+        for weight in small_halves(result, step.minimum_values):
+            storage.store_half(weight)
         storage.finish()
         return size_of_result(result, [], missing_bits // 8)
 

@@ -47,9 +47,9 @@ class WeightStorage:
         nodes = []
         if scales.data_type != TensorProto.FLOAT:
             floats = self._names.name(f"{name}.scale_float")
-            nodes.append(self._cast(scale, floats, TensorProto.FLOAT))
+            nodes.append(_cast(scale, floats, TensorProto.FLOAT))
             scale = floats
-        decoding = self._node("DequantizeLinear", [integers, scale], name)
+        decoding = _node("DequantizeLinear", [integers, scale], name)
         decoding.attribute.extend(
             [helper.make_attribute("axis", 0), helper.make_attribute("block_size", size)]
         )
@@ -63,23 +63,23 @@ class WeightStorage:
         tensors = [pack(integers, grid), scale_tensor(np.asarray(grid.scale), scale)]
         floats = [self._names.name(f"{name}.float"), self._names.name(f"{name}.scale_float")]
         element_type = weight.tensor.data_type
-        nodes = [self._cast(integers, floats[0], element_type)]
+        nodes = [_cast(integers, floats[0], element_type)]
         if tensors[1].data_type != element_type:
-            nodes.append(self._cast(scale, floats[1], element_type))
+            nodes.append(_cast(scale, floats[1], element_type))
             scale = floats[1]
         is_reshaped = grid.values.shape != grid.weight_shape
         product = self._names.name(f"{name}.blocks") if is_reshaped else name
-        nodes.append(self._node("Mul", [floats[0], scale], product))
+        nodes.append(_node("Mul", [floats[0], scale], product))
         if is_reshaped:
             shape = self._names.name(f"{name}.shape")
             tensors.append(numpy_helper.from_array(np.array(grid.weight_shape, np.int64), shape))
-            nodes.append(self._node("Reshape", [product, shape], name))
+            nodes.append(_node("Reshape", [product, shape], name))
         self._replace(weight, tensors, nodes)
 
     def store_half(self, weight: Weight) -> None:
         """Replace an initializer by its values as float16 and a Cast."""
         half = self._names.name(f"{weight.name}.half")
-        cast = self._cast(half, weight.name, weight.tensor.data_type)
+        cast = _cast(half, weight.name, weight.tensor.data_type)
         self._replace(weight, [as_half(weight.tensor, half)], [cast])
 
     def finish(self) -> set[str]:
@@ -100,15 +100,6 @@ class WeightStorage:
         replaced[weight.name] = tensors
         self._nodes.setdefault(id(graph), []).extend(nodes)
 
-    def _cast(self, value: str, output: str, element_type: int) -> onnx.NodeProto:
-        node = self._node("Cast", [value], output)
-        node.attribute.append(helper.make_attribute("to", element_type))
-        return node
-
-    def _node(self, op_type: str, inputs: list[str], output: str) -> onnx.NodeProto:
-        name = self._names.name(f"{output}/{op_type}")
-        return helper.make_node(op_type, inputs, [output], name=name)
-
 
 def pack(name: str, grid: Grid) -> TensorProto:
     """Return the grid's integers as a tensor; of several in a byte the first is the lowest."""
@@ -122,3 +113,14 @@ def pack(name: str, grid: Grid) -> TensorProto:
     return helper.make_tensor(
         name, INTEGER_TYPES[grid.bits], grid.values.shape, values.tobytes(), raw=True
     )
+
+
+def _cast(value: str, output: str, element_type: int) -> onnx.NodeProto:
+    node = _node("Cast", [value], output)
+    node.attribute.append(helper.make_attribute("to", element_type))
+    return node
+
+
+def _node(op_type: str, inputs: list[str], output: str) -> onnx.NodeProto:
+    """Return a node without a name: nobody looks for it, and names weigh as much as all else."""
+    return helper.make_node(op_type, inputs, [output])

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 from tests.onnx_models import float_value, linear, model_of, small_convnet
 from tests.worker.engine.weights.test_finding import loop_model
 from worker.engine.errors import PassError
-from worker.engine.passes import weight_quantization
+from worker.engine.passes import packing
 from worker.engine.passes.base import PassContext
 from worker.engine.passes.weight_overrides import WeightOverride
 from worker.engine.passes.weight_quantization import WeightQuantization
@@ -221,6 +221,21 @@ def test_a_weight_may_be_stored_as_halves(tmp_path):
     assert sqnr_db(answers(model, rows), answers(result.model, rows)) > 63
 
 
+def test_small_weights_become_halves_but_beside_one_that_stays_in_float(tmp_path):
+    model, image = small_convnet(), {"image": np.ones((1, 3, 8, 8), np.float32)}
+    options = WeightQuantization(minimum_values=500)
+    kept = options.model_copy(update={"overrides": (WeightOverride(nodes=["conv"], bits="float"),)})
+
+    result = apply(options, model, tmp_path)
+
+    types = types_of(result.model)
+    assert types["kernel.half"] == TensorProto.FLOAT16
+    assert types["dense.quantized"] == TensorProto.INT8
+    assert sqnr_db(answers(model, image), answers(result.model, image)) > 35
+    assert result.notes == []
+    assert types_of(apply(kept, model, tmp_path).model)["kernel"] == TensorProto.FLOAT
+
+
 def test_halves_that_would_overflow_are_refused(tmp_path):
     options = WeightQuantization(overrides=[{"nodes": ["*"], "bits": 16}])
 
@@ -261,7 +276,7 @@ def test_the_resolved_pass_gives_the_same_bytes_without_timing(tmp_path, monkeyp
 
     result = apply(options, two_products(), tmp_path, samples)
 
-    monkeypatch.delattr(weight_quantization, "faster_packed")
+    monkeypatch.delattr(packing, "faster_packed")
     stored = WeightQuantization.model_validate_json(result.resolved.model_dump_json())
     again = apply(stored, two_products(), tmp_path, samples)
     assert again.model.SerializeToString() == result.model.SerializeToString()
