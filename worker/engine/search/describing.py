@@ -5,10 +5,10 @@ from typing import Literal
 
 from worker.engine.decibels import EQUAL_DB
 from worker.engine.report.frontier import Frontier, FrontierPoint, Role
-from worker.engine.search.choosing import pareto_optimal
+from worker.engine.search.choosing import keeps_limits, pareto_optimal
 from worker.engine.search.point import Attempt, Point
 from worker.engine.search.study import Study
-from worker.engine.spec import Spec
+from worker.engine.spec import Goal, Spec
 
 ROLES: tuple[Role, ...] = ("chosen", "alternative_1", "alternative_2")
 OBJECTIVES = {
@@ -34,8 +34,8 @@ def describe_frontier(
         point = _describe_point(tried, study.original.request.spec)
         point.role = roles.get(tried)
         point.is_pareto_optimal = tried in optimal
-        if point.role is None:
-            point.dropped = _why_not(tried, point.is_pareto_optimal)
+        if point.role != "chosen":
+            point.dropped = why_not_chosen(study.goal, tried, point.is_pareto_optimal)
         points.append(point)
     return Frontier(
         goal=study.goal,
@@ -72,9 +72,12 @@ def _describe_point(point: Point, spec: Spec) -> FrontierPoint:
     )
 
 
-def _why_not(point: Point, is_optimal: bool) -> str:
+def why_not_chosen(goal: Goal, point: Point, is_optimal: bool) -> str:
+    """Return what speaks against a point that another was chosen over."""
     if not point.meets_goal:
         return f"misses {', '.join(gate.gate for gate in point.missed)}"
+    if not keeps_limits(goal, point):
+        return "keeps max_accuracy_drop on these samples, but not with a standard error to spare"
     if not is_optimal:
         return "another point is at least as good in size, latency and answers"
     return "others come closer to the goal"

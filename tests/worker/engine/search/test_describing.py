@@ -1,0 +1,31 @@
+import pytest
+
+from tests.worker.engine.search.conftest import make_point
+from worker.engine.report.quality import Interval
+from worker.engine.search.describing import why_not_chosen
+from worker.engine.spec import Gates, Goal
+
+LIMITS = Gates(max_accuracy_drop=0.01)
+GOAL = Goal(minimize="size", within=LIMITS)
+
+
+def uncertain(drop):
+    """A point whose drop has a standard error of 0.01."""
+    point = make_point("p", drop=drop, limits=LIMITS)
+    interval = Interval(low=-drop - 0.0196, high=-drop + 0.0196)
+    score = point.measured.accuracy[0].model_copy(update={"difference_interval": interval})
+    point.measured.accuracy[:] = [score]
+    return point
+
+
+@pytest.mark.parametrize(
+    ("point", "is_optimal", "reason"),
+    [
+        (uncertain(0.02), True, "misses max_accuracy_drop"),
+        (uncertain(0.005), True, "not with a standard error to spare"),
+        (uncertain(-0.01), False, "another point is at least as good"),
+        (uncertain(-0.01), True, "others come closer to the goal"),
+    ],
+)
+def test_says_what_speaks_against_a_point(point, is_optimal, reason):
+    assert reason in why_not_chosen(GOAL, point, is_optimal)
