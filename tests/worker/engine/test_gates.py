@@ -243,3 +243,9 @@ def test_says_when_the_machine_was_too_busy_to_time_anything():
 )
 def test_names_a_difference_in_speed_that_chance_did_not_make(ratio, error, words):
     assert words in judge(Gates(), measured(ratio=ratio, error=error), []).summary
+
+
+def test_an_interval_from_nothing_is_shown_without_a_sign():
+    [gate] = judge(Gates(max_accuracy_drop=0.01), measured(accuracy=[drop(0.0, 0.3)]), []).gates
+
+    assert "confidence interval 0 to 0.3" in gate.detail

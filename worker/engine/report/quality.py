@@ -129,7 +129,8 @@ class Score(ReportPart):
         difference = self.difference_interval
         if difference is None or not self.larger_is_better:
             return difference
-        return Interval(low=-difference.high, high=-difference.low)
+        # 0.0 is added as -0.0 would be shown with its sign.
+        return Interval(low=0.0 - difference.high, high=0.0 - difference.low)
 
     @property
     def is_within_chance(self) -> bool:
