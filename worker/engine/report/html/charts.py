@@ -114,13 +114,14 @@ def scatter(points: Sequence[Point], axes: tuple[Axis, Axis], title: str) -> Mar
         drawn.append(
             Markup(
                 '<g><title>{text}</title><circle class="{series}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
-                '<text class="mark" x="{right:.1f}" y="{up:.1f}">{label}</text></g>'
+                '<text class="mark {anchor}" x="{beside:.1f}" y="{up:.1f}">{label}</text></g>'
             ).format(
                 text=point.text,
                 series=point.series,
                 x=x,
                 y=y,
-                right=x + 8,
+                anchor="end" if x > WIDTH / 2 else "start",
+                beside=x - 8 if x > WIDTH / 2 else x + 8,
                 up=y - 6,
                 label=_shortened(point.label),
             )

@@ -84,3 +84,11 @@ def test_an_axis_holds_equal_and_unbounded_values():
 
     assert axis.low < 3 < axis.high
     assert axis.ticks()
+
+
+def test_a_label_stays_inside_the_plot():
+    svg = scatter([Point(0, 0, "", label="left"), Point(10, 0, "", label="right")], AXES, "t")
+
+    left, right = elements(svg, "text")[-2:]
+    assert (left.get("class"), left.get("x")) == ("mark start", "64.0")
+    assert (right.get("class"), right.get("x")) == ("mark end", "692.0")
