@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Iterator
 from functools import reduce
 from typing import Any, NoReturn, TypeVar
 
@@ -191,46 +192,60 @@ def _field_error(schema: dict[str, Any], item: Any) -> FieldError:  # noqa: ANN4
     """Return a validation error with its pointer into the document, without pydantic's tags."""
     location = item["loc"]
     is_unknown = item["type"] == "extra_forbidden"
-    node, path = _follow(schema, location[:-1] if is_unknown else location)
-    detail = item["msg"]
+    places, path = _follow(schema, location[:-1] if is_unknown else location)
+    detail = item["msg"].removeprefix("Value error, ")
     if is_unknown:
         path = [*path, str(location[-1])]
-        detail = f"unknown field; the known ones are {', '.join(sorted(node['properties']))}"
+        known = sorted({name for place in places for name in place.get("properties", {})})
+        detail = f"unknown field; the known ones are {', '.join(known)}"
     pointer = reduce(_below, path, "")
     return FieldError(f"#{pointer or '/'}", detail)
 
 
 def _follow(
     root: dict[str, Any], location: tuple[int | str, ...]
-) -> tuple[dict[str, Any], list[str]]:
-    """Walk pydantic's error location down the JSON Schema; return the schema there and the path.
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Walk pydantic's error location down the JSON Schema; return the schemas there and the path.
 
     A location names union members too, which are no part of the document.
     """
-    node, path = _resolve(root, root), []
+    places, path = list(_members(root, root)), []
     for part in location:
-        member = node.get("discriminator", {}).get("mapping", {}).get(part)
-        if member is not None:
-            node = _resolve(root, {"$ref": member})
-            continue
-        path.append(str(part))
-        below = node.get("items", {}) if isinstance(part, int) else _property(node, part)
-        node = _resolve(root, below)
-    return node, path
+        tagged = [each["discriminator"]["mapping"][part] for each in places if _has_tag(each, part)]
+        below = [found for each in places for found in _children(each, part)]
+        if tagged:
+            below = [{"$ref": reference} for reference in tagged]
+        elif below:
+            path.append(str(part))
+        else:
+            continue  # the member of a union that a function or a type tells apart
+        places = [member for each in below for member in _members(root, each)]
+    return places, path
 
 
-def _property(node: dict[str, Any], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = node.get("properties", {}).get(name, {})
-    return found
+def _has_tag(place: dict[str, Any], part: int | str) -> bool:
+    return part in place.get("discriminator", {}).get("mapping", {})
 
 
-def _resolve(root: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    """Return the node with its reference followed, and of an optional one its non-null part."""
-    for option in node.get("anyOf", []):
-        if option.get("type") != "null":
-            node = option
-            break
+def _children(place: dict[str, Any], part: int | str) -> list[dict[str, Any]]:
+    """Return the schema of an item or a field, none where there cannot be such a one."""
+    if isinstance(part, int):
+        return [place["items"]] if "items" in place else []
+    if part in place.get("properties", {}):
+        return [place["properties"][part]]
+    others = [*place.get("patternProperties", {}).values(), place.get("additionalProperties")]
+    return [{} if found is True else found for found in others if found]
+
+
+def _members(root: dict[str, Any], node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what a schema may stand for: its reference, and all members of a union."""
     if "$ref" in node:
-        found: dict[str, Any] = root["$defs"][node["$ref"].removeprefix("#/$defs/")]
-        return found
-    return node
+        node = root["$defs"][node["$ref"].removeprefix("#/$defs/")]
+    if "discriminator" in node:
+        yield node
+        return
+    union = [*node.get("anyOf", []), *node.get("oneOf", [])]
+    for option in union:
+        yield from _members(root, option)
+    if not union:
+        yield node

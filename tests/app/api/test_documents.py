@@ -1,7 +1,7 @@
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from app.api.documents import (
     MAX_DEPTH,
@@ -29,10 +29,23 @@ class Dog(Part):
     kind: Literal["dog"]
 
 
+def form(value: object) -> str:
+    return "name" if isinstance(value, str) else "whole"
+
+
+Animal = Annotated[Cat | Dog, Field(discriminator="kind")]
+Guest = Annotated[
+    Annotated[Literal["cat", "dog"], Tag("name")] | Annotated[Animal, Tag("whole")],
+    Discriminator(form),
+]
+
+
 class Zoo(Part):
-    animals: list[Annotated[Cat | Dog, Field(discriminator="kind")]]
+    animals: list[Animal]
     favourite: Cat | None = None
+    guests: list[Guest] | None = None
     names: dict[str, int] = {}
+    seats: int | list[int] = 0
 
 
 def nested(depth):
@@ -126,9 +139,17 @@ def test_a_transform_is_an_object_or_nothing():
             "unknown field; the known ones are kind",
         ),
         ({"animals": [], "favourite": {"kind": "cat", "x": 1}}, "#/favourite/x", "kind, lives"),
-        ({"animals": [], "a/b~c": 1}, "#/a~1b~0c", "animals, favourite, names"),
+        ({"animals": [], "a/b~c": 1}, "#/a~1b~0c", "animals, favourite, guests"),
         ({"animals": [], "names": {"x": "y"}}, "#/names/x", "integer"),
         ([], "#/", "dictionary"),
+        ({"animals": [], "guests": ["cow"]}, "#/guests/0", "'cat' or 'dog'"),
+        ({"animals": [], "guests": [{"kind": "cow"}]}, "#/guests/0", "'cow'"),
+        (
+            {"animals": [], "guests": [{"kind": "cat", "lives": 10}]},
+            "#/guests/0/lives",
+            "less than or equal",
+        ),
+        ({"animals": [], "guests": [{"kind": "dog", "x": 1}]}, "#/guests/0/x", "ones are kind"),
     ],
 )
 def test_points_at_the_wrong_place(document, pointer, words):
@@ -138,3 +159,10 @@ def test_points_at_the_wrong_place(document, pointer, words):
     (error,) = caught.value.errors
     assert error.pointer == pointer
     assert words in error.detail
+
+
+def test_points_at_a_value_that_no_member_of_a_union_takes():
+    with pytest.raises(InvalidRequestError) as caught:
+        check_document({"animals": [], "seats": ["x"]}, Zoo)
+
+    assert [error.pointer for error in caught.value.errors] == ["#/seats", "#/seats/0"]

@@ -158,6 +158,16 @@ def test_refuses_a_dataset_that_does_not_fit_the_model(client, model):
             "#/spec/gates/max_size",
             "known ones are limits, max_accuracy_drop",
         ),
+        (
+            {"spec": SPEC | {"evaluation": {"metrics": [{"metric": "f1", "foo": 1}]}}},
+            "#/spec/evaluation/metrics/0/foo",
+            "known ones are",
+        ),
+        (
+            {"spec": SPEC | {"goal": {"minimize": "size"}}},
+            "#/spec",
+            "give either passes or a goal",
+        ),
         ({"labels": {"a": 1}}, "#/labels/a", "string"),
         ({"labels": {"a=b": "c"}}, "#/labels/a=b", "pattern"),
         ({"labels": {"": "c"}}, "#/labels/", "pattern"),
