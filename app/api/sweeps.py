@@ -56,9 +56,9 @@ async def submit_sweep(
 ) -> Sweep:
     """Try several specs on one model, a job each: a list of them, or one and a grid of values.
 
-    Every spec is checked before any job is queued. The jobs share what they can work out once:
-    preparation, calibration and the original's answers. An `Idempotency-Key` makes a repeated call
-    answer with the sweep of the first one.
+    Every spec is checked before any job is queued. Jobs on the same worker share calibration and
+    the original's answers. An `Idempotency-Key` makes a repeated call answer with the sweep of the
+    first one.
     """
     submission = await read_sweep(request, context.settings.max_sweep_jobs)
     outcome = await run_sync(sweeps.submit, context, caller.workspace, submission, idempotency_key)

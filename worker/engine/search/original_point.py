@@ -5,7 +5,6 @@ from pathlib import Path
 from zipfile import is_zipfile
 
 from worker.engine.candidate import Candidate, Folders, Making, Written
-from worker.engine.datasets.splitting import at_most
 from worker.engine.evaluation import compare
 from worker.engine.model_io import save
 from worker.engine.original import Original
@@ -35,9 +34,8 @@ def open_original_artifact(original: Original, artifact: Path) -> Written:
     return Written(Making(()), artifact, original.loaded, pair, Prepared(original.loaded.model))
 
 
-def compare_original(original: Original, written: Written, count: int | None = None) -> Candidate:
-    """Return the original beside itself, on some of the evaluation samples or all."""
-    samples = at_most(original.samples.evaluation, count)
-    session = original.session
+def compare_original(original: Original, written: Written) -> Candidate:
+    """Return the original beside itself; its answers then wait for every candidate."""
+    session, samples = original.session, original.samples.evaluation
     comparison = compare(session, session, samples, original.scoring, lambda _: None)
     return Candidate(written, comparison)

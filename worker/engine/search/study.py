@@ -38,8 +38,6 @@ from worker.engine.spec import Goal
 TIMING_SHARE = 0.02
 """Of the budget, for the timed runs of one candidate."""
 FEWEST_PAIRS, MOST_PAIRS = 5, 40
-SAMPLES_OF_THE_ORIGINAL = 4
-"""It is its own reference, so that few samples say what all do."""
 KEPT = 3
 """The choice and the next two."""
 
@@ -78,7 +76,7 @@ class Study:
         """Take in the original itself, which every candidate has to beat."""
         started = time.perf_counter()
         written = write_original(self.original, self._folders())
-        candidate = compare_original(self.original, written, SAMPLES_OF_THE_ORIGINAL)
+        candidate = compare_original(self.original, written)
         point = self._keep(Proposal(NAME, ()), candidate, Progress(lambda *_: None), started)
         self._pair_seconds = 2 * point.seconds_of_a_run
         return point
@@ -134,7 +132,7 @@ class Study:
             raise ValueError(f"the file of {point.proposal.name} was removed")
         if point.is_original:
             written = open_original_artifact(self.original, point.artifact)
-            return compare_original(self.original, written)
+            return Candidate(written, point.comparison)
         work = self._folder / "reopened"
         shutil.rmtree(work, ignore_errors=True)
         written = open_written(self.original, point.making, point.artifact, work)

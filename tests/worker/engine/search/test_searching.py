@@ -1,9 +1,12 @@
 import hashlib
 
+import numpy as np
+import onnx
 import pytest
 from onnx import helper
 
-from tests.onnx_models import float_value, model_of
+from tests.dataset_files import write_npz
+from tests.onnx_models import float_value, model_of, small_convnet
 from worker.engine.errors import InvalidDatasetError
 from worker.engine.operations import run
 from worker.engine.requests import CompressModel
@@ -147,3 +150,33 @@ def test_data_that_do_not_fit_are_the_callers_to_mend(tmp_path, reach, images):
     with pytest.raises(InvalidDatasetError):
         run(request, lambda *_: None)
     assert not (tmp_path / "refused").exists()
+
+
+def test_scores_what_few_samples_leave_undefined(tmp_path, images):
+    random = np.random.default_rng(1)
+    evaluation = write_npz(
+        tmp_path / "evaluation.npz",
+        image=random.normal(size=(12, 3, 8, 8)).astype(np.float32),
+        is_first=np.repeat([0, 1], 6),
+    )
+    onnx.save(small_convnet(), tmp_path / "upload.onnx")
+    (tmp_path / "work").mkdir()
+    request = CompressModel(
+        model_path=tmp_path / "upload.onnx",
+        calibration_path=images,
+        evaluation_path=evaluation,
+        spec={
+            "goal": {"minimize": "size", "methods": ["float16"], "budget_seconds": 60},
+            "evaluation": {
+                "metrics": [{"metric": "auc", "labels": "is_first", "index": 0}],
+                "latency": {"runs": 3},
+            },
+        },
+        artifact_folder=tmp_path / "artifact",
+        workdir=tmp_path / "work",
+    )
+
+    answer = run(request, lambda *_: None)
+
+    # the first samples are all of one kind, and have no area under a curve
+    assert [score.samples for score in answer.report.accuracy] == [12]
