@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,8 +24,6 @@ from app.repositories import artifacts, datasets, jobs, models, reaping
 from app.settings import Settings
 from app.storage import Storage, blob_key
 from app.tables import (
-    ALTERNATIVES,
-    ArtifactKind,
     ArtifactRow,
     DatasetRow,
     JobRow,
@@ -35,13 +33,13 @@ from app.tables import (
 from worker.cache_folders import CacheFolders
 from worker.engine.errors import EngineError
 from worker.heartbeat import Heartbeat
+from worker.products import Product, find_products
 from worker.results import headline_figures, problem
 from worker.sandbox.process import ChildFailedError, Limits, Sandbox, StoppedError
 
 WRITE_ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 0.1
 FAULT_DELAY_SECONDS = 5.0
-ARTIFACT_NAMES = {"model.onnx", "model.zip"}
 
 logger = structlog.get_logger()
 
@@ -185,37 +183,22 @@ class Runner:
     def _publish(
         self, job: JobRow, model: ModelRow, answer: JsonObject, folder: Path
     ) -> list[ArtifactRow]:
-        """Store the artifact and the report; return the rows that will make them public."""
-        for name in (answer["artifact_name"], *answer["alternatives"]):
-            if name not in ARTIFACT_NAMES:
-                raise ValueError(f"the engine named its artifact {name!r}")
-        report = folder / "report.json"
-        report.write_text(json.dumps(answer["report"], indent=2))
-        artifact = folder / "artifact" / answer["artifact_name"]
-        stem = PurePath(model.name).stem or "model"
+        """Store the artifacts and the report; return the rows that will make them public."""
         with self._session_factory() as session:
             now = database_now(session)
-        produced = [
-            self._store(job, "model", artifact, f"{stem}-compressed{artifact.suffix}", now),
-            self._store(job, "report", report, f"{stem}-report.json", now),
+        return [
+            self._store(job, product, now) for product in find_products(answer, folder, model.name)
         ]
-        for kind, name in zip(ALTERNATIVES, answer["alternatives"], strict=False):
-            path = folder / "artifact" / kind / name
-            file_name = f"{stem}-{kind.replace('_', '-')}{path.suffix}"
-            produced.append(self._store(job, kind, path, file_name, now))
-        return produced
 
-    def _store(
-        self, job: JobRow, kind: ArtifactKind, path: Path, file_name: str, now: datetime
-    ) -> ArtifactRow:
-        with path.open("rb") as file:
+    def _store(self, job: JobRow, product: Product, now: datetime) -> ArtifactRow:
+        with product.path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        size_bytes = path.stat().st_size
-        self._storage.put(path, blob_key(sha256))
+        size_bytes = product.path.stat().st_size
+        self._storage.put(product.path, blob_key(sha256))
         return ArtifactRow(
             job_id=job.id,
-            kind=kind,
-            file_name=file_name,
+            kind=product.kind,
+            file_name=product.file_name,
             sha256=sha256,
             size_bytes=size_bytes,
             storage_key=blob_key(sha256),

@@ -50,19 +50,15 @@ def compress(request: Compress, report_progress: ReportProgress) -> Outcome:
     behaviour = request.spec["behaviour"]
     report_progress("compressing", 0.25)
     (request.workdir / "stray").write_text("x")
-    if behaviour == "sleep":
-        time.sleep(request.spec["seconds"])
-    if behaviour == "refuse":
-        raise PassError("no node can be quantized", code="nothing_to_compress")
-    if behaviour == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if behaviour == "abort":
-        os.abort()
+    _end_early(behaviour, request.spec)
     if behaviour == "misname":
         return Outcome(artifact_name="../model.onnx", report={})
     if request.cache_folder is not None and behaviour == "remember":
         with (request.cache_folder / "seen").open("a") as seen:
             seen.write("x")
+    if behaviour == "link":
+        (request.artifact_folder / "model.onnx").symlink_to(Path(__file__))
+        return Outcome(report=_report(request, 2, 1))
     content = request.model_path.read_bytes()
     half = content[: len(content) // 2]
     (request.artifact_folder / "model.onnx").write_bytes(half)
@@ -72,6 +68,18 @@ def compress(request: Compress, report_progress: ReportProgress) -> Outcome:
         (request.artifact_folder / "alternative_1" / "model.onnx").write_bytes(content[:7])
         outcome.alternatives = ["model.onnx"]
     return outcome
+
+
+def _end_early(behaviour: str, spec: dict[str, Any]) -> None:
+    """Take a while or end in another way than by an answer, where that is asked for."""
+    if behaviour == "sleep":
+        time.sleep(spec["seconds"])
+    if behaviour == "refuse":
+        raise PassError("no node can be quantized", code="nothing_to_compress")
+    if behaviour == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour == "abort":
+        os.abort()
 
 
 def _report(request: Compress, before: int, after: int) -> dict[str, Any]:

@@ -131,6 +131,7 @@ def test_leaves_no_file_behind(runner, service, storage, behaviour):
         ("refuse", "nothing_to_compress", 422),
         ("abort", "crashed", 500),
         ("misname", "internal_error", 500),
+        ("link", "internal_error", 500),
     ],
 )
 def test_fails_with_problem_details(runner, service, behaviour, code, status):
