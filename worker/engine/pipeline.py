@@ -106,7 +106,8 @@ def _report(original: Original, result: Result, progress: Progress) -> Report:
     spending = progress.accounts.total()
     measured = _measurements(original, result, progress, spending)
     warnings = original.samples.warnings + candidate.warnings + figures.warnings
-    verdict = judge(original.request.spec.verdict_gates, measured, warnings)
+    gates = original.request.spec.gates if frontier is None else frontier.goal.within
+    verdict = judge(gates, measured, warnings)
     if frontier is not None:
         summary = f"{frontier.conclusion} {verdict.summary}"
         verdict = verdict.model_copy(update={"summary": summary})

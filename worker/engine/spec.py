@@ -122,7 +122,8 @@ class Goal(SpecPart):
     weighs a file half as large as much as a run half as long."""
     within: Gates = Gates()
     """Limits the result must keep. Where none can, the job returns what comes closest, and says
-    what stood in the way."""
+    what stood in the way. Where none is about the answers, one is added: scores may drop by 0.01
+    or, without labels, the worst output must keep 20 dB."""
     budget_seconds: Annotated[float, Field(ge=1, le=86_400)] = 600.0
     """Wall time of the whole job, kept within a tenth. More time finds better results, up to the
     point where nothing is left to try."""

@@ -1,12 +1,14 @@
 """What to try for a goal, in which order; each step looks at what came of those before."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import get_args
 
+from worker.engine.passes.base import Pass
 from worker.engine.passes.dynamic_quantization import DynamicQuantization
 from worker.engine.passes.float16 import Float16
 from worker.engine.passes.static_quantization import QuantizedOpType, StaticQuantization
 from worker.engine.passes.weight_quantization import WeightQuantization
+from worker.engine.search.good_enough import UNJUDGED
 from worker.engine.search.point import Point, Proposal
 from worker.engine.search.smallest import smallest
 from worker.engine.search.study import Study
@@ -18,7 +20,7 @@ LOOSEST_DB = 4.0
 """How close answers are asked to be where integers compute. Scores often allow far less than the
 passes ask for by default; below 3 dB a result counts as ruined."""
 
-Try = Callable[[Proposal], Point | None]
+EIGHT_BITS = 8
 
 
 def search_candidates(study: Study) -> None:
@@ -28,16 +30,21 @@ def search_candidates(study: Study) -> None:
         BudgetSpentError: the time was up before.
     """
     goal = study.goal
+    samples = study.original.samples
+    is_real = samples.calibration.origin == "dataset"
+    if not is_real:
+        samples.warnings.append(UNJUDGED)
 
     def attempt(proposal: Proposal) -> Point | None:
         allowed = goal.methods is None or all(
             step.method in goal.methods for step in proposal.passes
         )
-        return study.try_(proposal) if allowed else None
+        judged = is_real or not any(map(_needs_real_data, proposal.passes))
+        return study.try_(proposal) if allowed and judged else None
 
     attempt(Proposal("weights at 8 bits", [WeightQuantization(runtime_form="folded")]))
     if goal.minimize != "latency":
-        if goal.methods is None or "weight_quantization" in goal.methods:
+        if is_real and (goal.methods is None or "weight_quantization" in goal.methods):
             smallest(study)
         if goal.minimize == "size" and study.best[0].meets_goal and not study.best[0].is_original:
             return
@@ -45,6 +52,13 @@ def search_candidates(study: Study) -> None:
         attempt(proposal)
     if not any(not point.is_original for point in study.points):
         attempt(Proposal("weights as float16", [Float16()]))
+
+
+def _needs_real_data(step: Pass) -> bool:
+    """Return whether made-up samples say nothing of how good a pass is."""
+    return isinstance(step, StaticQuantization) or (
+        isinstance(step, WeightQuantization) and step.bits < EIGHT_BITS
+    )
 
 
 def integer_proposals(goal: Goal) -> Iterator[Proposal]:

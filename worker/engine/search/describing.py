@@ -26,12 +26,13 @@ def describe_frontier(
     """Return what the report says; of the kept points the first is the choice."""
     roles = dict(zip(kept, ROLES, strict=False))
     optimal = set(pareto_optimal(study.points))
+    spec = study.original.request.spec.with_gates(study.goal.within)
     points = []
     for tried in study.tried:
         if isinstance(tried, Attempt):
             points.append(_describe_attempt(tried))
             continue
-        point = _describe_point(tried, study.original.request.spec)
+        point = _describe_point(tried, spec)
         point.role = roles.get(tried)
         point.is_pareto_optimal = tried in optimal
         if point.role != "chosen":

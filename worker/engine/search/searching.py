@@ -16,6 +16,7 @@ from worker.engine.search.budget import Budget, BudgetSpentError
 from worker.engine.search.candidates import search_candidates
 from worker.engine.search.choosing import pareto_optimal
 from worker.engine.search.describing import describe_frontier
+from worker.engine.search.good_enough import with_good_answers
 from worker.engine.search.point import Point, judge_gates
 from worker.engine.search.study import Study
 from worker.engine.spec import Goal
@@ -45,9 +46,11 @@ def search(
     """Find what reaches a goal within a budget; the artifacts lie in the artifact folder.
 
     Raises:
-        InvalidDatasetError: the model does not run on the evaluation samples.
+        InvalidDatasetError: the model does not run on the evaluation samples, or they lack the
+            labels that the goal needs.
         ResourceError: even the original does not fit the memory.
     """
+    goal = with_good_answers(goal, original)
     with progress.stage("searching") as report_progress:
         study = Study(original, goal, folder, budget, report_progress)
         baseline = study.add_original()

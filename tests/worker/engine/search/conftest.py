@@ -71,14 +71,14 @@ def images(tmp_path):
 def reach(tmp_path, images):
     """Run a job with a goal; `stages` collects its progress."""
 
-    def reach(stages=None, model=None, **goal):
+    def reach(stages=None, model=None, data=True, **goal):
         source = tmp_path / "upload.onnx"
         onnx.save(model or small_convnet(), source)
         number = len(list(tmp_path.glob("artifact*")))
         (tmp_path / f"work{number}").mkdir()
         request = CompressModel(
             model_path=source,
-            calibration_path=images,
+            calibration_path=images if data else None,
             spec={"goal": {"budget_seconds": 60} | goal, "evaluation": {"latency": {"runs": 3}}},
             artifact_folder=tmp_path / f"artifact{number}",
             workdir=tmp_path / f"work{number}",

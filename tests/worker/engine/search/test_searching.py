@@ -93,7 +93,10 @@ def test_returns_the_model_as_it_was_where_nothing_can_be_compressed(
 
 
 def test_comes_as_close_as_it_can_to_a_goal_out_of_reach(reach):
-    answer = reach(minimize="latency", within={"max_size_ratio": 0.01, "max_latency_ratio": 50})
+    answer = reach(
+        minimize="latency",
+        within={"max_size_ratio": 0.01, "max_latency_ratio": 50, "min_sqnr_db": 3},
+    )
 
     frontier = answer.report.frontier
     smallest = min(p.size_bytes for p in frontier.points if p.size_bytes)
@@ -180,3 +183,31 @@ def test_scores_what_few_samples_leave_undefined(tmp_path, images):
 
     # the first samples are all of one kind, and have no area under a curve
     assert [score.samples for score in answer.report.accuracy] == [12]
+
+
+def test_holds_answers_to_a_limit_where_the_goal_has_none(reach):
+    answer = reach(minimize="size", within={"max_size_ratio": 0.9})
+
+    # the images have labels
+    limits = answer.report.frontier.goal.within
+    assert (limits.max_accuracy_drop, limits.max_size_ratio) == (0.01, 0.9)
+    assert [gate.gate for gate in answer.report.verdict.gates] == [
+        "max_size_ratio",
+        "max_accuracy_drop",
+    ]
+
+
+def test_a_limit_on_scores_needs_labels(reach):
+    with pytest.raises(InvalidDatasetError, match="max_accuracy_drop, which needs labels"):
+        reach(data=False, minimize="size", within={"max_accuracy_drop": 0.01})
+
+
+def test_tries_nothing_on_made_up_data_that_only_real_data_can_judge(reach):
+    report = reach(data=False, minimize="size").report
+
+    tried = [step for point in report.frontier.points if point.spec for step in point.spec.passes]
+    assert {getattr(step, "bits", 8) for step in tried} == {8}
+    assert not any(step.method == "static_quantization" for step in tried)
+    assert not any("4 bits" in point.name for point in report.frontier.points)
+    assert report.frontier.goal.within.min_sqnr_db == 20
+    assert any("only real data can judge" in warning for warning in report.verdict.warnings)
