@@ -76,12 +76,16 @@ def ruin_error(
     ruins: Sequence[Ruin], fidelity: Sequence[OutputFidelity], limit_db: float, blame: str
 ) -> VerificationError:
     """Return the error of a ruined result; `blame` names the nodes that lost the answers."""
-    data = "synthetic samples" if fidelity[0].data == "synthetic" else "held-out samples"
+    is_synthetic = fidelity[0].data == "synthetic"
+    data = "synthetic samples" if is_synthetic else "held-out samples"
+    advice = "Try"
+    if is_synthetic:
+        advice = "Give real samples, as made-up ones may mean nothing to this model; else try"
     reasons = "; ".join(ruin.reason for ruin in ruins)
     return VerificationError(
         f"the compressed model's answers are ruined on {fidelity[0].samples} {data}: {reasons}"
-        f" (limit {limit_db:g} dB). {blame}Try weight_quantization, a lower sparsity where weights"
-        " are pruned, more real samples where ranges are calibrated, or nodes_to_exclude;"
+        f" (limit {limit_db:g} dB). {blame}{advice} weight_quantization with more bits, a lower"
+        " sparsity where weights are pruned, more real samples where ranges are calibrated, or nodes_to_exclude;"
         " evaluation.ruin_below_sqnr_db: null returns it all the same",
         code="ruined_result",
     )

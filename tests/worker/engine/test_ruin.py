@@ -90,3 +90,12 @@ def test_the_error_names_output_nodes_and_a_way_out():
     assert error.code == "ruined_result"
     assert '"y" keeps 2.9 dB SQNR (limit 3 dB). Most is lost at "conv"' in str(error)
     assert "weight_quantization" in str(error)
+
+
+def test_the_error_asks_for_real_samples_where_they_were_made_up():
+    fidelity = [output(sqnr_db=2.9, max_abs_error=1.0).model_copy(update={"data": "synthetic"})]
+
+    error = ruin_error(find_ruin(fidelity, 3.0, ()), fidelity, 3.0, "")
+
+    assert "on 4 synthetic samples" in str(error)
+    assert "Give real samples" in str(error)
