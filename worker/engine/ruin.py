@@ -85,8 +85,8 @@ def ruin_error(
     return VerificationError(
         f"the compressed model's answers are ruined on {fidelity[0].samples} {data}: {reasons}"
         f" (limit {limit_db:g} dB). {blame}{advice} weight_quantization with more bits, a lower"
-        " sparsity where weights are pruned, more real samples where ranges are calibrated, or nodes_to_exclude;"
-        " evaluation.ruin_below_sqnr_db: null returns it all the same",
+        " sparsity where weights are pruned, more real samples where ranges are calibrated, or"
+        " nodes_to_exclude; evaluation.ruin_below_sqnr_db: null returns it all the same",
         code="ruined_result",
     )
 
