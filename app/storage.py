@@ -23,6 +23,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 from app.errors import StorageError
+from app.folders import remove_folder
 from app.settings import Settings
 
 PART_BYTES = 8 * 2**20
@@ -144,7 +145,7 @@ class Storage:
                 if entry.lstat().st_mtime >= limit:
                     continue
                 if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry, ignore_errors=True)
+                    remove_folder(entry)
                 else:
                     entry.unlink(missing_ok=True)
 

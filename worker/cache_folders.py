@@ -6,12 +6,12 @@ a name.
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+from app.folders import remove_folder
 from app.settings import Settings
 from app.storage import Storage
 
@@ -51,10 +51,12 @@ class CacheFolders:
         found = []
         for folder in self._folders():
             if folder.name.startswith(REMOVED):  # by a worker that then went away
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_folder(folder)
                 continue
-            with suppress(OSError):
+            try:
                 found.append((folder.lstat().st_mtime, _size_bytes(folder), folder))
+            except OSError:  # closed, or with folders inside: nothing that a next job can use
+                self._remove(folder)
         total = sum(size for _, size, _ in found)
         for _, size, folder in sorted(found):
             if total <= self._max_bytes:
@@ -73,13 +75,20 @@ class CacheFolders:
         grave = self._root / f"{REMOVED}{uuid4().hex}"
         with suppress(OSError):
             folder.rename(grave)
-            shutil.rmtree(grave, ignore_errors=True)
+            remove_folder(grave)
 
 
 def _size_bytes(folder: Path) -> int:
-    """Return what the files in a folder take on the disk."""
-    return sum(
-        (Path(parent) / name).lstat().st_blocks * 512
-        for parent, _, names in os.walk(folder)
-        for name in names
-    )
+    """Return what the files in a folder take on the disk.
+
+    Raises:
+        OSError: it cannot be read, or has folders in it, which the engine never makes.
+    """
+    size_bytes = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                raise IsADirectoryError(entry.path)
+            with suppress(FileNotFoundError):  # a job at work has renamed it
+                size_bytes += entry.stat(follow_symlinks=False).st_blocks * 512
+    return size_bytes

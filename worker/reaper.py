@@ -5,7 +5,6 @@ that one forks, which neither SQLite nor the storage client's threads would surv
 at once do no harm.
 """
 
-import shutil
 import threading
 import time
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ from itertools import islice
 import structlog
 
 from app.db import SessionFactory
+from app.folders import remove_folder
 from app.queue import Queue
 from app.repositories import artifacts, datasets, idempotency, jobs, models, reaping, sweeps
 from app.settings import Settings
@@ -124,7 +124,7 @@ class Reaper:
             with self._session_factory() as session:
                 job = session.get(JobRow, job_id)
             if job is None or job.token != token:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_folder(folder)
 
     def _delete_expired_jobs(self) -> None:
         with self._session_factory.begin() as session:

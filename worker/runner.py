@@ -6,7 +6,6 @@ token does; whoever lost the job to another worker, or found it cancelled, chang
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.db import SessionFactory, database_now
 from app.errors import StorageError
+from app.folders import remove_folder
 from app.queue import Queue
 from app.repositories import artifacts, datasets, jobs, models, reaping
 from app.settings import Settings
@@ -213,7 +213,7 @@ class Runner:
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
 
     def _retry_if_killed(self, job: JobRow, token: str, error: ChildFailedError) -> None:
         """Try a job again whose child was killed from outside, up to a bound."""

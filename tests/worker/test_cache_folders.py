@@ -80,6 +80,17 @@ def test_follows_no_link(settings, storage, root, tmp_path):
     assert (outside / "kept").exists()
 
 
+def test_removes_a_folder_in_which_something_else_than_files_lies(settings, storage):
+    cache = folders(settings, storage)
+    inner = Path(cache.take("model_1")) / "inner"
+    inner.mkdir()
+    fill(cache.take("model_2"), BLOCK, age_seconds=10)
+
+    cache.evict()
+
+    assert cache.models() == ["model_2"]
+
+
 def test_finishes_what_a_lost_worker_began_to_remove(settings, storage, root):
     cache = folders(settings, storage)
     cache.take("model_1")
