@@ -9,6 +9,7 @@ from worker.engine.measures import measure
 from worker.engine.original import Original
 from worker.engine.performance.comparison import Performance, Subjects, compare_performance
 from worker.engine.progress import Progress
+from worker.engine.regrets import find_regrets
 from worker.engine.report.contents import LayerError, ModelMeasures
 from worker.engine.report.timings import Latency
 
@@ -53,16 +54,6 @@ def measure_candidate(original: Original, candidate: Candidate, progress: Progre
                 subjects, feeds, options, progress.accounts.memory, report_progress
             )
     warnings = [] if performance is None else performance.warnings
-    return Figures(before, after, layers, performance, _size_regrets(before, after) + warnings)
-
-
-def _size_regrets(before: ModelMeasures, after: ModelMeasures) -> list[str]:
-    """Return a warning where the result is no smaller than the original."""
-    if after.size_bytes < before.size_bytes:
-        return []
-    return [
-        (
-            f"the compressed model is not smaller: {after.size_bytes} bytes instead of"
-            f" {before.size_bytes}"
-        )
-    ]
+    if written.making.passes:  # nobody regrets the original itself
+        warnings = find_regrets(before, after, performance) + warnings
+    return Figures(before, after, layers, performance, warnings)

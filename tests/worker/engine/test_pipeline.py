@@ -204,3 +204,14 @@ def test_labels_of_one_kind_only_are_the_dataset_s_fault(compress, tmp_path):
 
     with pytest.raises(InvalidDatasetError, match="labels of both kinds"):
         compress(WEIGHTS, evaluation_path=data, evaluation={"metrics": [metric]})
+
+
+def test_warns_that_a_quantized_model_hardly_shrinks_again(compress, images, tmp_path):
+    compress(STATIC | {"fallback": "off"}, calibration_path=images)
+    quantized = onnx.load(tmp_path / "artifact0" / "model.onnx")
+
+    verdict = compress(
+        {"method": "weight_quantization", "minimum_values": 4}, model=quantized
+    ).report.verdict
+
+    assert any("quantized already: upload the float model" in each for each in verdict.warnings)

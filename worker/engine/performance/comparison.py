@@ -31,12 +31,6 @@ LONGEST_LOAD_SECONDS = 3.0
 onnxruntime write both graphs out."""
 MOST_OP_TYPES = 40
 SLOWEST_KERNELS = 10
-SLOWER_RATIO = 1.05
-"""Below this, a difference in latency is not worth a warning."""
-MORE_MEMORY_RATIO = 1.1
-MORE_MEMORY_BYTES = 8 * 2**20
-"""What more memory must come to, beyond the error of its measurement, to be worth a warning."""
-MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ class Subjects:
 
 @dataclass
 class Performance:
-    """What was measured, and what people should know about it."""
+    """What was measured, and what could not be."""
 
     latency: Latency
     loading: Loading | None = None
@@ -89,7 +83,6 @@ def compare_performance(
                 performance.kernels = _compare_kernels(subjects, feeds[0], latency)
         except EngineError as error:  # no room for more sessions beside the pair
             warnings.append(f"not all of speed and memory could be measured: {error}")
-    warnings += _regrets(performance)
     return performance
 
 
@@ -147,34 +140,3 @@ def _slowest(kernels: Sequence[Kernel]) -> list[KernelTime]:
         KernelTime(node=kernel.node, op_type=kernel.op_type, seconds=kernel.seconds)
         for kernel in kernels[:SLOWEST_KERNELS]
     ]
-
-
-def _regrets(performance: Performance) -> list[str]:
-    """Return warnings about a result that is slower than the original, or takes more memory."""
-    regrets = []
-    latency, loading, kernels = performance.latency, performance.loading, performance.kernels
-    if latency.is_slower and latency.ratio > SLOWER_RATIO:
-        regrets.append(
-            f"the compressed model is slower: {latency.ratio:.2f} times the original's latency on"
-            f" this processor{_certainty(latency)}"
-        )
-        reasons = [] if kernels is None else kernels.reasons
-        regrets += [f"why it is slower: {reason}" for reason in reasons]
-    peaks = loading and (loading.before.peak_memory_bytes, loading.after.peak_memory_bytes)
-    if peaks and None not in peaks:
-        before, after = (peak or 0 for peak in peaks)
-        if after > MORE_MEMORY_RATIO * before + MORE_MEMORY_BYTES:
-            regrets.append(
-                f"the compressed model takes more memory: {after / MIB:,.0f} MiB at its peak, of"
-                f" loading and a first run, instead of {before / MIB:,.0f} MiB"
-            )
-    return regrets
-
-
-def _certainty(latency: Latency) -> str:
-    """Return, in words, how far a ratio can be trusted."""
-    interval = latency.ratio_interval
-    busy = "; the machine was busy meanwhile" if latency.noisy else ""
-    if interval is None:
-        return busy
-    return f" ({interval.confidence:.0%} interval {interval.low:.2f} to {interval.high:.2f}){busy}"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     # The passes import this module, so it cannot import their package.
     from worker.engine.passes.base import SkippedNode
 
+MICROSOFT = "com.microsoft"
 QUANTIZED_OP_TYPES = {
     "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger",
     "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM", "MatMulNBits",
@@ -91,8 +92,14 @@ def is_quantized(node: onnx.NodeProto) -> bool:
     """Return whether a node computes with, or turns to and from, quantized integers."""
     if node.op_type.startswith(QUANTIZED_PREFIX):
         return True
-    is_known = node.domain in {*DEFAULT_DOMAINS, "com.microsoft"}
+    is_known = node.domain in {*DEFAULT_DOMAINS, MICROSOFT}
     return is_known and node.op_type in QUANTIZED_OP_TYPES
+
+
+def is_quantized_operator(name: str) -> bool:
+    """Return whether an operator, called as `op_counts` does, computes with quantized integers."""
+    op_type = name.removeprefix(f"{MICROSOFT}:")
+    return op_type.startswith(QUANTIZED_PREFIX) or op_type in QUANTIZED_OP_TYPES
 
 
 def _free_name(wanted: str, taken: set[str]) -> str:

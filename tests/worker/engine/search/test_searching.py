@@ -90,6 +90,7 @@ def test_returns_the_model_as_it_was_where_nothing_can_be_compressed(
     assert answer.report.manifest.resolved_spec is None
     assert answer.report.layers == answer.report.passes == answer.alternatives == []
     assert point_of(answer, "chosen").name == "the original"
+    assert not any("the compressed model" in each for each in answer.report.verdict.warnings)
 
 
 def test_comes_as_close_as_it_can_to_a_goal_out_of_reach(reach):
