@@ -23,7 +23,7 @@ from benchmarks.tasks.base import LabelledRun, Network, Part
 from benchmarks.tasks.catalogue import TASK_OF_MODEL
 from worker.engine.datasets.fitting import FittedSamples
 from worker.engine.datasets.opening import open_dataset
-from worker.engine.evaluation import Scoring, choose_scores, compare
+from worker.engine.evaluation import Scoring, compare, score_original
 from worker.engine.inspection import describe
 from worker.engine.model_io import load
 from worker.engine.requests import UnpackLimits
@@ -95,8 +95,8 @@ def checked(name: str, models: Path, evaluation: Path) -> str:
         open_dataset(evaluation, UnpackLimits()), describe(loaded.model, loaded.size_bytes).inputs
     )
     options = Evaluation.model_validate({"metrics": list(task.metrics)})
-    plans, _ = choose_scores(session, next(iter(samples)), options)
-    found = compare(session, session, samples, Scoring(plans), lambda _: None)
+    scores, _ = score_original(session, samples, options)
+    found = compare(session, session, samples, Scoring(scores), lambda _: None)
     lines = [
         f"  {score.name} {score.before:.6f} {score.before_interval} on {score.samples}\n"
         for score in found.accuracy

@@ -13,8 +13,10 @@ from worker.engine.report.quality import OutputFidelity, Score
 from worker.engine.ruin import LOWEST_YES, sigmoid_outputs
 from worker.engine.runtime import Session, run
 from worker.engine.samples import Array, Sample, SampleSource
+from worker.engine.scoring.base import MisfitError
 from worker.engine.scoring.decisions import DecisionMetric
-from worker.engine.scoring.scorers import ScorePlan, Scorer, plan_scores
+from worker.engine.scoring.planning import ScorePlan, plan_scores
+from worker.engine.scoring.scorers import OriginalScore, OriginalScorer, Scorer
 from worker.engine.spec import Evaluation
 
 
@@ -28,9 +30,9 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Scoring:
-    """What to score, the thresholds of outputs that decide, and the seed of all intervals."""
+    """The original's scores, the thresholds of outputs that decide, and the seed of intervals."""
 
-    plans: Sequence[ScorePlan] = ()
+    scores: Sequence[OriginalScore] = ()
     seed: int = 0
     thresholds: Mapping[str, float] = field(default_factory=dict)
     references: ReferenceAnswers | None = None
@@ -42,29 +44,57 @@ def output_names(session: Session) -> list[str]:
     return [output.name for output in session.get_outputs()]
 
 
-def choose_scores(
-    before: Session, sample: Sample, evaluation: Evaluation
-) -> tuple[list[ScorePlan], list[str]]:
-    """Run the original on a first sample, and return the scores its labels allow and warnings.
+def score_original(
+    before: Session,
+    samples: SampleSource,
+    evaluation: Evaluation,
+    references: ReferenceAnswers | None = None,
+    *,
+    is_asked: bool = True,
+) -> tuple[list[OriginalScore], list[str]]:
+    """Run the original on the samples, and return the scores their labels allow and warnings.
+
+    All that may be wrong with labels shows here, before anything is compressed. Where no score
+    `is_asked` for, labels that cannot be used are only a warning.
 
     Raises:
-        InvalidDatasetError: the sample does not run, or a metric that was asked for is impossible.
+        InvalidDatasetError: a sample does not run, or a metric that was asked for is impossible.
     """
+    sample = next(iter(samples))
     outputs = run(before, sample.feeds, failure=InvalidDatasetError)
-    named = dict(zip(output_names(before), outputs, strict=True))
     try:
-        plans = plan_scores(evaluation, named, sample)
-    except InvalidDatasetError as error:
-        if evaluation.metrics or evaluation.output:
-            raise
+        plans = plan_scores(
+            evaluation, dict(zip(output_names(before), outputs, strict=True)), sample
+        )
+        scores = _scored(before, samples, plans, references)
+    except MisfitError as error:
+        if is_asked:
+            raise InvalidDatasetError(str(error)) from error
         return [], [f"the labels were not used: {error}"]
     read = {plan.metric.labels for plan in plans}
     unread = [name for name in sample.fields if name not in read]
-    return plans, [f'array "{name}" is no input, and no metric reads it' for name in unread]
+    return scores, [
+        *(f'array "{name}" is no input, and no metric reads it' for name in unread),
+        *(score.warning for score in scores if score.warning is not None),
+    ]
+
+
+def _scored(
+    before: Session,
+    samples: SampleSource,
+    plans: Sequence[ScorePlan],
+    references: ReferenceAnswers | None,
+) -> list[OriginalScore]:
+    """Return the original's score by each plan; without a plan nothing is run."""
+    scorers = [OriginalScorer(plan) for plan in plans]
+    for sample, outputs in _original_answers(before, samples, references) if plans else ():
+        for scorer in scorers:
+            scorer.add(outputs, sample)
+    return [scorer.result() for scorer in scorers]
 
 
 def choose_thresholds(
-    before: Session, model: onnx.ModelProto, evaluation: Evaluation, plans: Sequence[ScorePlan]
+    before: Session, model: onnx.ModelProto, evaluation: Evaluation, scores: Sequence[OriginalScore]
 ) -> dict[str, float]:
     """Return the threshold of each output that decides.
 
@@ -82,7 +112,7 @@ def choose_thresholds(
         )
     scored = {
         plan.output: plan.metric.threshold
-        for plan in plans
+        for plan in (score.plan for score in scores)
         if isinstance(plan.metric, DecisionMetric)
     }
     return dict.fromkeys(sigmoid_outputs(model), LOWEST_YES) | scored | evaluation.thresholds
@@ -98,10 +128,10 @@ def compare(
     """Run both models on every sample and return fidelity and scores.
 
     Raises:
-        InvalidDatasetError: the original does not run on a sample, or labels do not fit.
-        VerificationError: the compressed model does not.
+        InvalidDatasetError: the original does not run on a sample.
+        VerificationError: the compressed model does not, or cannot be scored as the original.
     """
-    scorers = [Scorer(plan) for plan in job.plans]
+    scorers = [Scorer(score) for score in job.scores]
     comparisons = [
         OutputComparison(name, threshold=job.thresholds.get(name), is_detailed=True)
         for name in output_names(before)
@@ -110,10 +140,8 @@ def compare(
         for comparison, expected, actual in zip(comparisons, reference, answer, strict=True):
             comparison.add(expected, actual)
         for scorer in scorers:
-            scorer.add(reference, answer, sample)
+            scorer.add(answer, sample)
         report_progress((index + 1) / len(samples))
-    if job.references is not None:
-        job.references.save()
     return Comparison(
         [comparison.result(samples.origin, job.seed) for comparison in comparisons],
         [scorer.result(job.seed) for scorer in scorers],
@@ -124,14 +152,30 @@ def _answers(
     before: Session, after: Session, samples: SampleSource, job: Scoring
 ) -> Iterator[tuple[Sample, list[Array], list[Array]]]:
     """Yield each sample with both models' outputs; small samples are run together."""
-    original = BatchRunner(before, InvalidDatasetError)
     compressed = BatchRunner(after, VerificationError)
+    for group, references in _original_groups(before, samples, job.references):
+        answers = compressed.run([sample.feeds for sample in group])
+        yield from zip(group, references, answers, strict=True)
+
+
+def _original_answers(
+    before: Session, samples: SampleSource, references: ReferenceAnswers | None
+) -> Iterator[tuple[Sample, list[Array]]]:
+    """Yield each sample with the original's outputs."""
+    for group, answers in _original_groups(before, samples, references):
+        yield from zip(group, answers, strict=True)
+
+
+def _original_groups(
+    before: Session, samples: SampleSource, references: ReferenceAnswers | None
+) -> Iterator[tuple[list[Sample], list[list[Array]]]]:
+    """Yield groups of small samples with the original's outputs, worked out where not known."""
+    original = BatchRunner(before, InvalidDatasetError)
     groups = Groups(samples)
     for group in groups:
         feeds = [sample.feeds for sample in group]
-        if job.references is None:
-            references = original.run(feeds)
-        else:
-            references = job.references.of(original, feeds)
-        groups.note(references[0])
-        yield from zip(group, references, compressed.run(feeds), strict=True)
+        answers = original.run(feeds) if references is None else references.of(original, feeds)
+        groups.note(answers[0])
+        yield group, answers
+    if references is not None:
+        references.save()

@@ -76,7 +76,9 @@ def _named_results(gates: Gates, measured: Measurements) -> Iterator[GateResult]
         limit: float | None = getattr(gates, gate.name)
         if limit is None:
             continue
-        needs = "needs labels" if gate.name == "max_accuracy_drop" else "was not measured"
+        needs = "was not measured"
+        if gate.name == "max_accuracy_drop":
+            needs = "needs labels, and a metric that is a share or a correlation,"
         result = GateResult(
             gate=gate.name,
             limit=limit,

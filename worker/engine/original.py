@@ -9,7 +9,7 @@ from pathlib import Path
 from worker.engine.cache import Cache
 from worker.engine.datasets.job_samples import JobSamples, choose_samples
 from worker.engine.datasets.splitting import first
-from worker.engine.evaluation import Scoring, choose_scores, choose_thresholds
+from worker.engine.evaluation import Scoring, choose_thresholds, score_original
 from worker.engine.inspection import describe
 from worker.engine.measures import measure
 from worker.engine.model_io import LoadedModel, load
@@ -87,14 +87,15 @@ def open_original(request: CompressModel, folder: Path, progress: Progress) -> O
         load_seconds = time.perf_counter() - started
         report_progress(0.3)
         samples = choose_samples(request, info.inputs, session, loaded.model)
-        sample = first(samples.evaluation, 1)[0]
-        plans, warnings = choose_scores(session, sample, spec.evaluation)
-        samples.warnings.extend(warnings)
-        report_progress(0.6)
         cache_folder = _cache_folder(request, folder)
         key = reference_key(loaded.sha256, provider, threads)
         references = ReferenceAnswers(Cache(cache_folder), key)
-        thresholds = choose_thresholds(session, loaded.model, spec.evaluation, plans)
+        scores, warnings = score_original(
+            session, samples.evaluation, spec.evaluation, references, is_asked=spec.asks_for_scores
+        )
+        samples.warnings.extend(warnings)
+        report_progress(0.6)
+        thresholds = choose_thresholds(session, loaded.model, spec.evaluation, scores)
         original = Original(
             request=request,
             loaded=loaded,
@@ -102,8 +103,8 @@ def open_original(request: CompressModel, folder: Path, progress: Progress) -> O
             session=session,
             load_seconds=load_seconds,
             samples=samples,
-            scoring=Scoring(plans, spec.seed, thresholds, references),
-            feeds=sample.feeds,
+            scoring=Scoring(scores, spec.seed, thresholds, references),
+            feeds=first(samples.evaluation, 1)[0].feeds,
             cache_folder=cache_folder,
         )
         original.prepared_for(spec.passes or [])

@@ -169,6 +169,14 @@ class Spec(SpecPart):
         """The gates that the verdict is about."""
         return self.gates if self.goal is None else self.goal.within
 
+    @property
+    def asks_for_scores(self) -> bool:
+        """Whether labels have to be of use: a metric is declared, or a gate holds scores."""
+        gates, evaluation = self.verdict_gates, self.evaluation
+        is_limited = any(limit.figure.startswith("accuracy") for limit in gates.limits)
+        is_declared = bool(evaluation.metrics or evaluation.output)
+        return is_declared or is_limited or gates.max_accuracy_drop is not None
+
     def with_gates(self, gates: Gates) -> "Spec":
         """Return the spec with other limits, where it has them."""
         if self.goal is None:

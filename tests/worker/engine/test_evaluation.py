@@ -4,7 +4,7 @@ from onnx import helper
 
 from tests.onnx_models import float_value, linear, model_of
 from worker.engine.errors import InvalidDatasetError
-from worker.engine.evaluation import Scoring, choose_scores, choose_thresholds, compare
+from worker.engine.evaluation import Scoring, choose_thresholds, compare, score_original
 from worker.engine.runtime import open_session
 from worker.engine.samples import Sample
 from worker.engine.spec import Evaluation
@@ -28,13 +28,18 @@ def sample(values, label=None):
     return Sample({"x": np.array([values], np.float32)}, labels)
 
 
+def scored(evaluation, *samples, is_asked=True):
+    session = open_session(linear(np.eye(2)))
+    return score_original(session, Samples(*samples), evaluation, is_asked=is_asked)
+
+
 def test_compares_both_models_on_every_sample():
     before, after = open_session(linear(np.eye(2))), open_session(linear([[1, 0], [0, 0.5]]))
     samples = Samples(sample([3, 4], 1), sample([0, 0], 0))
-    plans, _ = choose_scores(before, samples.samples[0], Evaluation())
+    scores, _ = score_original(before, samples, Evaluation())
     seen = []
 
-    comparison = compare(before, after, samples, Scoring(plans), seen.append)
+    comparison = compare(before, after, samples, Scoring(scores), seen.append)
 
     # signal 9 + 16, noise (4 - 2)²
     [output] = comparison.fidelity
@@ -46,29 +51,36 @@ def test_compares_both_models_on_every_sample():
 
 def test_asks_for_labels_where_a_metric_was_asked_for():
     with pytest.raises(InvalidDatasetError, match='"top5" needs labels'):
-        choose_scores(open_session(linear(np.eye(2))), sample([1, 2]), Evaluation(metrics=["top5"]))
+        scored(Evaluation(metrics=["top5"]), sample([1, 2]))
 
 
 def test_labels_that_fit_nothing_are_a_warning_where_no_metric_was_asked_for():
     strange = Sample({"x": np.zeros((1, 2), np.float32)}, np.zeros((7, 3), np.int64))
 
-    plans, [warning] = choose_scores(open_session(linear(np.eye(2))), strange, Evaluation())
+    scores, [warning] = scored(Evaluation(), strange, is_asked=False)
 
-    assert plans == []
+    assert scores == []
     assert warning.startswith("the labels were not used")
+
+
+def test_every_sample_s_labels_are_judged_before_a_result_is_there():
+    right, wrong = sample([1, 2], 1), sample([1, 2], 2)
+
+    with pytest.raises(InvalidDatasetError, match="evaluation sample 1: label 2 is none of its 2"):
+        scored(Evaluation(metrics=["top1"]), right, wrong)
 
 
 def test_says_which_arrays_nothing_reads():
     extra = Sample({"x": np.zeros((1, 2), np.float32)}, fields={"z": np.ones(1)})
 
-    _, warnings = choose_scores(open_session(linear(np.eye(2))), extra, Evaluation())
+    _, warnings = scored(Evaluation(), extra)
 
     assert warnings == ['array "z" is no input, and no metric reads it']
 
 
 def test_a_sample_that_the_model_refuses_is_a_wrong_dataset():
     with pytest.raises(InvalidDatasetError, match="running the model failed"):
-        choose_scores(open_session(linear(np.eye(2))), sample([1, 2, 3]), Evaluation())
+        scored(Evaluation(), sample([1, 2, 3]))
 
 
 def test_counts_flips_at_declared_thresholds():
@@ -106,6 +118,6 @@ def test_a_score_s_threshold_decides_without_being_declared_again():
     model = linear(np.eye(2))
     session = open_session(model)
     evaluation = Evaluation(metrics=[{"metric": "f1", "threshold": 2, "index": 0}])
-    plans, _ = choose_scores(session, sample([3, 4], 1), evaluation)
+    scores, _ = scored(evaluation, sample([3, 4], 1))
 
-    assert choose_thresholds(session, model, evaluation, plans) == {"y": 2}
+    assert choose_thresholds(session, model, evaluation, scores) == {"y": 2}

@@ -194,16 +194,42 @@ def test_a_missed_limit_on_a_figure_keeps_the_artifact(compress, images, tmp_pat
     assert (tmp_path / "artifact0" / answer.artifact_name).exists()
 
 
-def test_labels_of_one_kind_only_are_the_dataset_s_fault(compress, tmp_path):
-    data = write_npz(
-        tmp_path / "one_kind.npz",
-        image=np.ones((4, 3, 8, 8), np.float32),
-        labels=np.ones(4, np.int64),
-    )
-    metric = {"metric": "auc", "index": 1}
+@pytest.mark.parametrize(
+    ("metric", "labels", "reason"),
+    [
+        ({"metric": "auc", "index": 1}, [1] * 12, "labels of both kinds"),
+        ({"metric": "f1", "index": 1}, [0] * 12, "nothing to find"),
+        ({"metric": "top1"}, [0] * 11 + [4], "label 4 is none of its 4 classes"),
+        ({"metric": "top5"}, [0] * 12, "each of them among the 5 best"),
+        ({"metric": "nearest_label"}, [[1, 0]] * 12, "there is no query"),
+    ],
+)
+def test_labels_that_leave_nothing_to_score_are_refused_before_any_work(
+    compress, tmp_path, metric, labels, reason
+):
+    random = np.random.default_rng(0)
+    images = random.normal(size=(12, 3, 8, 8)).astype(np.float32)
+    data = write_npz(tmp_path / "data.npz", image=images, labels=np.array(labels))
+    stages = []
 
-    with pytest.raises(InvalidDatasetError, match="labels of both kinds"):
-        compress(WEIGHTS, evaluation_path=data, evaluation={"metrics": [metric]})
+    with pytest.raises(InvalidDatasetError, match=reason):
+        compress(
+            WEIGHTS,
+            evaluation_path=data,
+            evaluation={"metrics": [metric]},
+            progress=lambda stage, _: stages.append(stage),
+        )
+    assert set(stages) == {"preparing"}
+
+
+def test_labels_that_no_score_asks_for_are_a_warning_where_they_are_of_no_use(compress, tmp_path):
+    images = np.ones((12, 3, 8, 8), np.float32)
+    data = write_npz(tmp_path / "data.npz", image=images, labels=np.array([0] * 11 + [4]))
+
+    report = compress(WEIGHTS, evaluation_path=data).report
+
+    assert report.accuracy == []
+    assert any("the labels were not used: top1" in each for each in report.verdict.warnings)
 
 
 def test_warns_that_a_quantized_model_hardly_shrinks_again(compress, images, tmp_path):

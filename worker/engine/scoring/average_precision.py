@@ -20,6 +20,7 @@ from worker.engine.scoring.base import (
 from worker.engine.scoring.detections import (
     Detections,
     Layout,
+    class_count,
     intersection_over_union,
     read_detections,
 )
@@ -82,11 +83,11 @@ class DetectionTally(Tally):
         labels = labels[np.newaxis] if labels.ndim == 2 else labels
         if labels.ndim != 3 or labels.shape[2] != 5:
             raise MisfitError(f"labels of shape {answer.labels.shape} are not (samples, boxes, 5)")
-        found = read_detections(
-            finite(answer.output), metric.layout, metric.lowest_score, metric.overlap
-        )
+        output = finite(answer.output)
+        found = read_detections(output, metric.layout, metric.lowest_score, metric.overlap)
         if len(found) != len(labels):
             raise MisfitError(f"it has boxes for {len(found)} images and labels for {len(labels)}")
+        self._check_classes(labels, class_count(output, metric.layout))
         for detections, boxes in zip(found, labels, strict=True):
             self._add_image(detections, boxes[boxes[:, 4] != metric.padding])
 
@@ -98,6 +99,17 @@ class DetectionTally(Tally):
         return DetectionScored(
             self._images, found, np.concatenate([np.zeros((0, 2)), *self._labelled])
         )
+
+    def _check_classes(self, labels: Floats, count: int | None) -> None:
+        found = labels[..., 4]
+        wrong = found[
+            (found != self._metric.padding) & ((found < 0) | (found >= (count or np.inf)))
+        ]
+        if wrong.size:
+            raise MisfitError(
+                f"the labels hold class {wrong[0]:g}, which is neither one of the output's nor"
+                f" `padding` ({self._metric.padding})"
+            )
 
     def _add_image(self, detections: Detections, labelled: Floats) -> None:
         if len(labelled) > MAX_LABELLED_BOXES:

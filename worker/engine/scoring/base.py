@@ -42,6 +42,8 @@ class Scored(ABC):
 
     samples: int
     """How many there are to be drawn; each may be left out, or count more than once."""
+    is_constant: bool = False
+    """Whether the answers to all samples are the same, where their order is what is scored."""
 
     @property
     @abstractmethod

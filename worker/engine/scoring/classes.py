@@ -10,6 +10,7 @@ from worker.engine.samples import Array
 from worker.engine.scoring.base import Answer, Floats, MisfitError, SummedMetric, ratio
 
 DISCRETE_KINDS = "iubOSU"
+TEXT_KINDS = "OSU"
 Booleans = npt.NDArray[np.bool_]
 
 
@@ -48,8 +49,14 @@ class TopClasses(SummedMetric):
         if output.dtype.kind in DISCRETE_KINDS:
             if self.count() > 1 or output.size != labels.size:
                 raise MisfitError("its values are classes, not one for each label")
+            if (output.dtype.kind in TEXT_KINDS) != (labels.dtype.kind in TEXT_KINDS):
+                raise MisfitError("of its values and the labels one is text and one is numbers")
             return np.asarray(output.reshape(labels.shape) == labels), self._counted(labels)
         values = self._classes_last(output)
+        if values.shape[-1] <= self.count():
+            raise MisfitError(
+                f"it has {values.shape[-1]} classes, each of them among the {self.count()} best"
+            )
         classes = self._right_classes(output, values, labels)
         best = np.argsort(-values.astype(np.float64), axis=-1, kind="stable")
         hits = np.any(best[..., : self.count()] == classes[..., np.newaxis], axis=-1)
@@ -69,10 +76,23 @@ class TopClasses(SummedMetric):
 
     def _right_classes(self, output: Array, values: Array, labels: Array) -> Array:
         if labels.shape == output.shape:
-            return np.asarray(np.moveaxis(labels, self.axis, -1).argmax(-1))
+            chances = np.moveaxis(labels, self.axis, -1)
+            if np.any(chances.max(-1) == chances.min(-1)):
+                raise MisfitError("a row of the labels is the same for every class")
+            return np.asarray(chances.argmax(-1))
         if labels.size != values.size // values.shape[-1] or labels.dtype.kind not in "iub":
             raise MisfitError("the labels are not one class for each of its decisions")
+        self._check_numbers(labels, values.shape[-1])
         return labels.reshape(values.shape[:-1])
+
+    def _check_numbers(self, labels: Array, classes: int) -> None:
+        counted = labels[self._counted(labels)].astype(np.int64)
+        wrong = counted[(counted < 0) | (counted >= classes)]
+        if wrong.size:
+            raise MisfitError(
+                f"label {wrong[0]} is none of its {classes} classes, which count from 0; `ignore`"
+                " leaves out labels of one number"
+            )
 
 
 class Top1(TopClasses):

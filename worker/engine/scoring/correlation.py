@@ -218,6 +218,7 @@ class PairScored(Scored):
         self._metric = metric
         self._series = series
         self.samples = samples
+        self.is_constant = bool(np.all(series.values == series.values[:1]))
 
     @property
     @override

@@ -1,12 +1,12 @@
 """Yes or no at a threshold: F1, precision, recall, and the overlap of masks."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from typing_extensions import override
 
 from worker.engine.scoring.alignment import ValueMetric
-from worker.engine.scoring.base import Answer, Floats, SummedMetric
+from worker.engine.scoring.base import Answer, Floats, SummedMetric, ratio
 
 
 class DecisionMetric(SummedMetric, ValueMetric):
@@ -14,6 +14,8 @@ class DecisionMetric(SummedMetric, ValueMetric):
 
     threshold: float = 0.5
     """Values above it count as yes."""
+
+    undefined: ClassVar[str] = "no label is 1, so that there is nothing to find"
 
     @override
     def sums(self, answer: Answer) -> Floats:
@@ -32,9 +34,9 @@ class F1(DecisionMetric):
 
     @override
     def total(self, sums: Floats) -> float:
-        """Return F1; 0 where there was nothing to find and nothing found."""
+        """Return F1; NaN where there was nothing to find."""
         right, wrong, missed = sums
-        return _share(2 * right, 2 * right + wrong + missed)
+        return ratio(2 * right, 2 * right + wrong + missed) if right + missed else float("nan")
 
 
 class Precision(DecisionMetric):
@@ -44,9 +46,11 @@ class Precision(DecisionMetric):
 
     @override
     def total(self, sums: Floats) -> float:
-        """Return precision; 0 where nothing was found."""
-        right, wrong, _ = sums
-        return _share(right, right + wrong)
+        """Return precision; 0 where nothing was found, NaN where there was nothing to find."""
+        right, wrong, missed = sums
+        if right + missed == 0:
+            return float("nan")
+        return ratio(right, right + wrong) if right + wrong else 0.0
 
 
 class Recall(DecisionMetric):
@@ -56,9 +60,9 @@ class Recall(DecisionMetric):
 
     @override
     def total(self, sums: Floats) -> float:
-        """Return recall; 0 where there was nothing to find."""
+        """Return recall; NaN where there was nothing to find."""
         right, _, missed = sums
-        return _share(right, right + missed)
+        return ratio(right, right + missed)
 
 
 class MaskIoU(DecisionMetric):
@@ -71,7 +75,3 @@ class MaskIoU(DecisionMetric):
         """Return the overlap; 1 where both masks are empty."""
         right, union = float(sums[0]), float(np.sum(sums))
         return right / union if union else 1.0
-
-
-def _share(part: float, whole: float) -> float:
-    return float(part / whole) if whole else 0.0

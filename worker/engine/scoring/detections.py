@@ -51,6 +51,13 @@ def read_detections(
     return [suppress(each, overlap) for each in kept]
 
 
+def class_count(output: Floats, layout: Layout) -> int | None:
+    """Return how many classes an output tells apart, None where it holds their numbers."""
+    if layout == "end_to_end":
+        return None
+    return int(output.shape[-1] - 5 if layout == "yolov5" else output.shape[-2] - 4)
+
+
 def suppress(detections: Detections, overlap: float) -> Detections:
     """Return the boxes that no better one of their class overlaps by more than this IoU.
 

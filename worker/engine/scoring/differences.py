@@ -74,6 +74,8 @@ class MeanCosine(MeanMetric):
     @override
     def numbers(self, values: Floats, labels: Floats) -> Floats:
         """Return each sample's cosine."""
+        if not np.any(labels, axis=1).all():
+            raise MisfitError("the labels of a sample are all 0, which is no direction")
         return cosines(values, labels)
 
 

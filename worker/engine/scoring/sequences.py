@@ -1,5 +1,6 @@
 """Sequences of symbols: how many edits turn what was read into what is right."""
 
+from collections.abc import Collection
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -41,10 +42,10 @@ class EditRate(SummedMetric):
         if labels.dtype.kind not in "iu":
             raise MisfitError(f"the labels are {labels.dtype}, not class numbers")
         read = self._read(answer.output, len(labels))
-        rows = [
-            self._compare(said, self._plain(np.asarray(right, np.int64).ravel()))
-            for said, right in zip(read, labels, strict=True)
-        ]
+        right = [self._plain(np.asarray(row, np.int64).ravel()) for row in labels]
+        classes = answer.output.shape[-1] if answer.output.dtype.kind == "f" else None
+        self._check_symbols(np.concatenate(right), classes)
+        rows = [self._compare(*pair) for pair in zip(read, right, strict=True)]
         return np.array(rows, np.float64).reshape(-1, 2)
 
     @override
@@ -55,6 +56,21 @@ class EditRate(SummedMetric):
     def collapse(self, symbols: Symbols) -> Symbols:
         """Return what a sequence of best classes says."""
         return symbols
+
+    def unreadable(self) -> Collection[int]:
+        """Return the symbols that no sequence says."""
+        return ()
+
+    def _check_symbols(self, symbols: Symbols, classes: int | None) -> None:
+        """Raise where a label holds what the output can never say."""
+        is_wrong = np.isin(symbols, list(self.unreadable()))
+        if classes is not None:
+            is_wrong |= (symbols < 0) | (symbols >= classes)
+        if is_wrong.any():
+            raise MisfitError(
+                f"the labels hold {symbols[is_wrong][0]}, which the output never says; `padding`"
+                " and `ignored` leave symbols out"
+            )
 
     def _read(self, output: Array, count: int) -> list[Symbols]:
         if output.dtype.kind == "f":
@@ -102,6 +118,11 @@ class CtcErrorRate(EditRate):
     metric: Literal["ctc_error_rate"] = "ctc_error_rate"
     blank: int = 0
     """The class that means no symbol."""
+
+    @override
+    def unreadable(self) -> Collection[int]:
+        """Return the blank."""
+        return (self.blank,)
 
     @override
     def collapse(self, symbols: Symbols) -> Symbols:

@@ -20,19 +20,30 @@ def with_good_answers(goal: Goal, original: Original) -> Goal:
     Without one, the smallest model is the worst that does not count as ruined.
 
     Raises:
-        InvalidDatasetError: the goal limits the drop of scores, and there are no labels.
+        InvalidDatasetError: the goal limits the drop of scores, and there is none that drops.
     """
     limits = goal.within
-    is_scored = bool(original.scoring.plans)
+    is_scored = any(score.plan.metric.unit != "none" for score in original.scoring.scores)
     if limits.max_accuracy_drop is not None and not is_scored:
-        raise InvalidDatasetError(
-            "the goal limits max_accuracy_drop, which needs labels: add an array named"
-            ' "labels" to the evaluation data, or limit min_sqnr_db or min_argmax_agreement'
-        )
+        raise InvalidDatasetError(_no_drop(original))
     if limits_answers(limits):
         return goal
     added = {"max_accuracy_drop": MAX_DROP} if is_scored else {"min_sqnr_db": MIN_SQNR_DB}
     return goal.model_copy(update={"within": limits.model_copy(update=added)})
+
+
+def _no_drop(original: Original) -> str:
+    """Return why no drop can be limited, and what can be."""
+    if not original.scoring.scores:
+        return (
+            "the goal limits max_accuracy_drop, which needs labels: add an array named"
+            ' "labels" to the evaluation data, or limit min_sqnr_db or min_argmax_agreement'
+        )
+    name = original.scoring.scores[0].plan.name
+    return (
+        f"the goal limits max_accuracy_drop, but {name} is an error in units of its own: limit the"
+        f' figure "accuracy[{name}].after", or min_sqnr_db, or declare another metric'
+    )
 
 
 def limits_answers(limits: Gates) -> bool:

@@ -88,6 +88,17 @@ def test_a_detector_that_finds_nothing_scores_zero():
 
 
 @pytest.mark.parametrize(
+    ("layout", "output"), [("yolov5", np.zeros((1, 3, 7))), ("yolov8", np.zeros((1, 6, 3)))]
+)
+def test_refuses_classes_that_the_output_has_not(layout, output):
+    tally = BoxMap(layout=layout).start()
+
+    tally.add(Answer(output, np.array([[[*FIRST, 1], FILL]])))
+    with pytest.raises(MisfitError, match="the labels hold class 2"):
+        tally.add(Answer(output, np.array([[[*FIRST, 2], FILL]])))
+
+
+@pytest.mark.parametrize(
     ("labels", "reason"),
     [(np.zeros((1, 2, 4)), r"not \(samples, boxes, 5\)"), (np.zeros((2, 1, 5)), "1 images and")],
 )

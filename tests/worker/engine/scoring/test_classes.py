@@ -68,6 +68,17 @@ def test_ignored_labels_are_not_scored():
     assert score(Top1(ignore=-100), logits, labels) == 1
 
 
-def test_says_why_labels_do_not_fit():
-    with pytest.raises(MisfitError, match="not one class for each"):
-        score(Top1(), LOGITS, np.arange(5))
+@pytest.mark.parametrize(
+    ("metric", "output", "labels", "reason"),
+    [
+        (Top1(), LOGITS, np.arange(5), "not one class for each"),
+        (Top1(), LOGITS, np.array([1, 3]), "label 3 is none of its 3 classes, which count from 0"),
+        (Top1(), LOGITS, np.array([1, -100]), "label -100 is none .* `ignore` leaves out"),
+        (Top1(), LOGITS, np.array([[0, 1, 0], [0, 0, 0]]), "the same for every class"),
+        (Top5(), LOGITS, np.array([1, 2]), "3 classes, each of them among the 5 best"),
+        (Top1(), np.array(["a"], object), np.array([1]), "one is text and one is numbers"),
+    ],
+)
+def test_says_why_labels_do_not_fit(metric, output, labels, reason):
+    with pytest.raises(MisfitError, match=reason):
+        score(metric, output, labels)

@@ -45,6 +45,11 @@ def test_empty_masks_agree():
     assert score(MaskIoU(), np.zeros((1, 4)), np.zeros((1, 4), int)) == 1
 
 
+@pytest.mark.parametrize("metric", [F1(), Precision(), Recall()])
+def test_without_a_yes_among_the_labels_there_is_nothing_to_score(metric):
+    assert np.isnan(score(metric, labels=np.zeros(5, int)))
+
+
 def test_takes_one_entry_of_an_axis():
     both = np.concatenate([1 - CHANCES, CHANCES], axis=1)
 

@@ -40,3 +40,8 @@ def test_refuses_answers_without_values():
 def test_says_how_many_values_there_are():
     with pytest.raises(MisfitError, match="4 values for 3 labels"):
         MeanSquaredError().start().add(Answer(VALUES, np.zeros(3)))
+
+
+def test_refuses_labels_without_a_direction():
+    with pytest.raises(MisfitError, match="all 0, which is no direction"):
+        MeanCosine().start().add(Answer(VALUES, np.zeros((2, 2))))

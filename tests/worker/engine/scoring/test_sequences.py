@@ -97,6 +97,19 @@ def test_says_why_labels_do_not_fit(output, labels, reason):
         score(SequenceErrorRate(), output, labels)
 
 
+@pytest.mark.parametrize(
+    ("metric", "labels"),
+    [
+        (SequenceErrorRate(), [[1, 99]]),
+        (SequenceErrorRate(), [[1, -100]]),
+        (CtcErrorRate(), [[1, 0]]),
+    ],
+)
+def test_refuses_labels_that_the_output_never_says(metric, labels):
+    with pytest.raises(MisfitError, match="which the output never says"):
+        score(metric, path(1, 2), np.array(labels))
+
+
 def test_refuses_sequences_that_take_too_long_to_compare(monkeypatch):
     monkeypatch.setattr("worker.engine.scoring.sequences.MAX_LENGTH", 2)
 

@@ -203,6 +203,21 @@ def test_a_limit_on_scores_needs_labels(reach):
         reach(data=False, minimize="size", within={"max_accuracy_drop": 0.01})
 
 
+def test_errors_in_units_of_their_own_are_no_drop(reach, tmp_path):
+    random = np.random.default_rng(0)
+    write_npz(
+        tmp_path / "images.npz",
+        image=random.normal(size=(20, 3, 8, 8)).astype(np.float32),
+        labels=random.normal(size=(20, 4)).astype(np.float32),
+    )
+
+    frontier = reach(minimize="size", methods=["float16"]).report.frontier
+
+    assert (frontier.goal.within.min_sqnr_db, frontier.is_met) == (20, True)
+    with pytest.raises(InvalidDatasetError, match="mean_squared_error is an error in units"):
+        reach(minimize="size", within={"max_accuracy_drop": 0.01})
+
+
 def test_tries_nothing_on_made_up_data_that_only_real_data_can_judge(reach):
     report = reach(data=False, minimize="size").report
 
