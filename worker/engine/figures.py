@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from worker.engine.candidate import Candidate
+from worker.engine.candidate import Candidate, Written
 from worker.engine.datasets.splitting import first
 from worker.engine.layers import layer_errors
 from worker.engine.measures import measure
@@ -38,8 +38,7 @@ def measure_candidate(original: Original, candidate: Candidate, progress: Progre
     written = candidate.written
     with progress.stage("measuring") as report_progress:
         feeds = [sample.feeds for sample in first(original.samples.evaluation, LATENCY_FEEDS)]
-        before = original.measures
-        after = measure(written.loaded.model, written.loaded.files, feeds[0])
+        before, after = original.measures, measures_of(original, written)
         layers = layer_errors(written.prepared.model, written.loaded.model, written.making.tidied)
         performance: Performance | None = None
         if options is not None:
@@ -57,3 +56,10 @@ def measure_candidate(original: Original, candidate: Candidate, progress: Progre
     if written.making.passes:  # nobody regrets the original itself
         warnings = find_regrets(before, after, performance) + warnings
     return Figures(before, after, layers, performance, warnings)
+
+
+def measures_of(original: Original, written: Written) -> ModelMeasures:
+    """Return a result's sizes and contents; those of the original itself are known."""
+    if not written.making.passes:
+        return original.measures
+    return measure(written.loaded.model, written.loaded.files, original.feeds)

@@ -53,6 +53,10 @@ class Pass(BaseModel, ABC):
     minimum_opset: ClassVar[int] = 0
     """The lowest default-domain opset any of the pass's options can work at."""
 
+    def gains_from_samples(self) -> bool:
+        """Return whether calibration data makes what these options give better."""
+        return self.needs_samples
+
     def required_opset(self) -> int:
         """Return the lowest default-domain opset these options can work at.
 

@@ -93,6 +93,10 @@ class WeightQuantization(Pass):
     needs_samples: ClassVar[bool] = True
 
     @override
+    def gains_from_samples(self) -> bool:
+        return min([self.bits, *(each.bits for each in self.overrides if each.bits in (2, 4))]) < 8
+
+    @override
     def required_opset(self) -> int:
         asked = {self.bits, *(each.bits for each in self.overrides)}
         opset = max(needed for bits, needed in MINIMUM_OPSETS.items() if bits in asked)

@@ -176,8 +176,7 @@ def _done_of_adaptive(pairs: Pairs) -> float:
     1965, on sequential intervals of fixed width).
     """
     size = len(pairs.before)
-    of_large = PAIRS_OF_LARGE_MODELS * pairs.seconds / size
-    longest = min(LONGEST_SECONDS, max(SMALL_MODEL_SECONDS, of_large))
+    longest = longest_seconds(pairs.seconds / size)
     done = max(pairs.seconds / longest, size / MOST_PAIRS)
     if size < FEWEST_PAIRS or size % 10 or pairs.seconds < SHORTEST_SECONDS:
         return done
@@ -185,6 +184,11 @@ def _done_of_adaptive(pairs: Pairs) -> float:
     interval, ratio = median_interval(ratios), float(np.median(ratios))
     is_certain = interval is not None and interval.high - interval.low <= 2 * PRECISION * ratio
     return 1.0 if is_certain else done
+
+
+def longest_seconds(pair_seconds: float) -> float:
+    """Return how long pairs are timed at most, where nobody says how many."""
+    return min(LONGEST_SECONDS, max(SMALL_MODEL_SECONDS, PAIRS_OF_LARGE_MODELS * pair_seconds))
 
 
 def batched_feeds(feeds: Feeds, inputs: Sequence[TensorInfo], batch_size: int) -> Feeds | None:

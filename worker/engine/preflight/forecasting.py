@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from worker.engine.errors import EngineError, PassError, ResourceError
-from worker.engine.passes.base import Pass, SkippedNode
+from worker.engine.passes.base import SkippedNode
 from worker.engine.passes.dynamic_quantization import DynamicQuantization
 from worker.engine.passes.float16 import Float16
 from worker.engine.passes.initializer_pruning import InitializerPruning
@@ -54,7 +54,7 @@ def _forecast(
     before = outcome.original_bytes or facts.size_bytes
     return Forecast(
         passes=[step],
-        needs_data=step.needs_samples and not _is_plain(step),
+        needs_data=step.gains_from_samples(),
         refusal=None if error is None else Refusal(code=error.code, message=str(error)),
         touched_count=len(outcome.touched),
         touched=outcome.touched[:MOST_NODES],
@@ -84,8 +84,3 @@ def group_skipped(skipped: Sequence[SkippedNode]) -> list[SkippedGroup]:
         for (op_type, _), members in groups.items()
     ]
     return sorted(found, key=lambda it: (it.op_type not in OP_TYPES_WITH_WEIGHTS, -it.count))
-
-
-def _is_plain(step: Pass) -> bool:
-    """Return whether a pass that reads samples does as well without."""
-    return isinstance(step, WeightQuantization) and step.bits == 8

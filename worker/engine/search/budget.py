@@ -16,6 +16,12 @@ class BudgetSpentError(EngineError):
     default_code = "budget_spent"
 
 
+class NotStartedError(EngineError):
+    """A candidate would take longer than the time that is left; a quicker one may fit."""
+
+    default_code = "not_started"
+
+
 class Budget:
     """Seconds that a job may take from its start, and those to keep back for its end."""
 

@@ -1,6 +1,7 @@
 """What to try for a goal, in which order; each step looks at what came of those before."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import get_args
 
 from worker.engine.passes.base import Pass
@@ -8,8 +9,9 @@ from worker.engine.passes.dynamic_quantization import DynamicQuantization
 from worker.engine.passes.float16 import Float16
 from worker.engine.passes.static_quantization import QuantizedOpType, StaticQuantization
 from worker.engine.passes.weight_quantization import WeightQuantization
+from worker.engine.search.budget import NotStartedError
 from worker.engine.search.good_enough import UNJUDGED
-from worker.engine.search.point import Point, Proposal
+from worker.engine.search.point import Proposal
 from worker.engine.search.smallest import smallest
 from worker.engine.search.study import Study
 from worker.engine.spec import Goal
@@ -30,28 +32,33 @@ def search_candidates(study: Study) -> None:
         BudgetSpentError: the time was up before.
     """
     goal = study.goal
-    samples = study.original.samples
-    is_real = samples.calibration.origin == "dataset"
-    if not is_real:
-        samples.warnings.append(UNJUDGED)
-
-    def attempt(proposal: Proposal) -> Point | None:
-        allowed = goal.methods is None or all(
-            step.method in goal.methods for step in proposal.passes
-        )
-        judged = is_real or not any(map(_needs_real_data, proposal.passes))
-        return study.try_(proposal) if allowed and judged else None
-
-    attempt(Proposal("weights at 8 bits", [WeightQuantization(runtime_form="folded")]))
+    if not _is_real(study):
+        study.original.samples.warnings.append(UNJUDGED)
+    _attempt(study, Proposal("weights at 8 bits", [WeightQuantization(runtime_form="folded")]))
     if goal.minimize != "latency":
-        if is_real and (goal.methods is None or "weight_quantization" in goal.methods):
-            smallest(study)
+        if _is_real(study) and (goal.methods is None or "weight_quantization" in goal.methods):
+            with suppress(NotStartedError):
+                smallest(study)
         if goal.minimize == "size" and study.best[0].meets_goal and not study.best[0].is_original:
             return
     for proposal in integer_proposals(goal):
-        attempt(proposal)
+        _attempt(study, proposal)
     if not any(not point.is_original for point in study.points):
-        attempt(Proposal("weights as float16", [Float16()]))
+        _attempt(study, Proposal("weights as float16", [Float16()]))
+
+
+def _attempt(study: Study, proposal: Proposal) -> None:
+    """Try what is allowed, can be judged by the data, and fits the time that is left."""
+    methods = study.goal.methods
+    if methods is not None and not all(step.method in methods for step in proposal.passes):
+        return
+    if _is_real(study) or not any(map(_needs_real_data, proposal.passes)):
+        with suppress(NotStartedError):
+            study.try_(proposal)
+
+
+def _is_real(study: Study) -> bool:
+    return study.original.samples.calibration.origin == "dataset"
 
 
 def _needs_real_data(step: Pass) -> bool:

@@ -86,13 +86,16 @@ def why_not_chosen(goal: Goal, point: Point, is_optimal: bool) -> str:
 
 def _conclusion(study: Study, chosen: Point) -> str:
     """Return what was found in one sentence."""
-    made, tried = len(study.points) - 1, len(study.tried) - 1
+    made, left_out = len(study.points) - 1, len(study.not_started)
+    tried = len(study.tried) - 1 - left_out
     count = f"{tried} candidates were tried and {made} could be measured"
+    late = f" ({left_out} more would have taken longer than the time left)" if left_out else ""
+    count += late
     if chosen.is_original and chosen.meets_goal:
         why = _why_nothing_pays(study)
         return f"Compression does not pay here: {count}, and {why}. This is the original model."
     if chosen.meets_goal:
-        return f"Chosen of {made} measured candidates: {chosen.proposal.name}."
+        return f"Chosen of {made} measured candidates{late}: {chosen.proposal.name}."
     ways = ", ".join(f"{gate.gate} ({gate.detail})" for gate in chosen.missed)
     return (
         f"The goal was missed: {count}, and none keeps all limits; {chosen.proposal.name} comes"

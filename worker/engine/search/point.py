@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from worker.engine.candidate import Making
@@ -11,6 +11,7 @@ from worker.engine.evaluation import Comparison
 from worker.engine.gates import judge, sqnr_of
 from worker.engine.measurements import Measurements
 from worker.engine.passes.base import Pass
+from worker.engine.report.timings import Latency
 from worker.engine.report.verdict import GateResult
 from worker.engine.spec import Gates
 
@@ -22,6 +23,11 @@ class Proposal:
     name: str
     passes: Sequence[Pass]
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods of its passes, which tell how long it takes."""
+        return tuple(step.method for step in self.passes)
+
 
 @dataclass
 class Attempt:
@@ -30,6 +36,7 @@ class Attempt:
     proposal: Proposal
     dropped: str
     duration_seconds: float
+    is_started: bool = True
 
 
 @dataclass(eq=False)
@@ -46,6 +53,10 @@ class Point:
     gates: list[GateResult]
     warnings: list[str]
     duration_seconds: float
+
+    def take_latency(self, latency: Latency) -> None:
+        """Put a better measurement in the place of the first."""
+        self.measured = replace(self.measured, latency=latency)
 
     @property
     def is_original(self) -> bool:

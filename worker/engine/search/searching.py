@@ -19,6 +19,7 @@ from worker.engine.search.describing import describe_frontier
 from worker.engine.search.good_enough import with_good_answers
 from worker.engine.search.point import Point, judge_gates
 from worker.engine.search.study import Study
+from worker.engine.search.timing_again import seconds_to_keep, time_contenders
 from worker.engine.spec import Goal
 
 ALTERNATIVES = 2
@@ -54,8 +55,11 @@ def search(
     with progress.stage("searching") as report_progress:
         study = Study(original, goal, folder, budget, report_progress)
         baseline = study.add_original()
-        budget.reserve_seconds = _time_to_finish(baseline, budget)
+        to_finish = _time_to_finish(baseline, budget)
+        budget.reserve_seconds = to_finish + seconds_to_keep(study, baseline)
         ended = _try_all(study)
+        budget.reserve_seconds = to_finish
+        time_contenders(study)
     candidate, figures, chosen = _choose(study, progress)
     others = _next_best(study, chosen)
     frontier = describe_frontier(study, [chosen, *others], ended)
@@ -75,7 +79,7 @@ def _try_all(study: Study) -> Literal["nothing left to try", "budget spent"]:
         search_candidates(study)
     except BudgetSpentError:
         return "budget spent"
-    return "nothing left to try"
+    return "budget spent" if study.not_started else "nothing left to try"
 
 
 def _time_to_finish(baseline: Point, budget: Budget) -> float:

@@ -27,6 +27,7 @@ def smallest(study: Study) -> None:
 
     Raises:
         BudgetSpentError: the time is up.
+        NotStartedError: what is left of it is too short for one more.
     """
     everything = WeightOverride(weights=("*",), bits=4)
     four = WeightQuantization(bits=4, overrides=(everything,), runtime_form="folded")

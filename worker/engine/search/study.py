@@ -16,16 +16,21 @@ from worker.engine.candidate import (
 )
 from worker.engine.datasets.splitting import first
 from worker.engine.errors import EngineError, InvalidDatasetError
-from worker.engine.figures import LATENCY_FEEDS
+from worker.engine.figures import LATENCY_FEEDS, measures_of
 from worker.engine.manifest import file_sha256
 from worker.engine.measurements import Measurements
-from worker.engine.measures import measure
 from worker.engine.original import Original
-from worker.engine.performance.latency import compare_latency
+from worker.engine.performance.latency import compare_latency, longest_seconds
 from worker.engine.progress import Progress
 from worker.engine.report.timings import Latency
-from worker.engine.search.budget import Budget, BudgetSpentError, SearchProgress
+from worker.engine.search.budget import (
+    Budget,
+    BudgetSpentError,
+    NotStartedError,
+    SearchProgress,
+)
 from worker.engine.search.choosing import pareto_optimal, ranked
+from worker.engine.search.expecting import Expectations
 from worker.engine.search.original_point import (
     NAME,
     compare_original,
@@ -33,7 +38,7 @@ from worker.engine.search.original_point import (
     write_original,
 )
 from worker.engine.search.point import Attempt, Point, Proposal, judge_gates
-from worker.engine.spec import Goal
+from worker.engine.spec import Goal, LatencyOptions
 
 TIMING_SHARE = 0.02
 """Of the budget, for the timed runs of one candidate."""
@@ -61,11 +66,17 @@ class Study:
         self._report_progress = report_progress
         self._feeds = [s.feeds for s in first(original.samples.evaluation, LATENCY_FEEDS)]
         self._pair_seconds = 0.0
+        self._expectations = Expectations(original)
 
     @property
     def points(self) -> list[Point]:
         """What was made and measured, in order."""
         return [each for each in self.tried if isinstance(each, Point)]
+
+    @property
+    def not_started(self) -> list[Attempt]:
+        """What there was no time for."""
+        return [each for each in self.tried if isinstance(each, Attempt) and not each.is_started]
 
     @property
     def best(self) -> list[Point]:
@@ -77,8 +88,10 @@ class Study:
         started = time.perf_counter()
         written = write_original(self.original, self._folders())
         candidate = compare_original(self.original, written)
+        seconds = time.perf_counter() - started
         point = self._keep(Proposal(NAME, ()), candidate, Progress(lambda *_: None), started)
         self._pair_seconds = 2 * point.seconds_of_a_run
+        self._expectations.start_from(seconds, point.seconds_of_a_run)
         return point
 
     def try_(self, proposal: Proposal) -> Point | None:
@@ -86,27 +99,38 @@ class Study:
 
         Raises:
             BudgetSpentError: the time is up.
+            NotStartedError: it would be, before the candidate is measured.
             InvalidDatasetError: the data are at fault, for any candidate.
         """
+        self._refuse_to_start(proposal)
         started = time.perf_counter()
         folders = self._folders()
-        progress = self.progress()
         try:
-            written = write_candidate(self.original, proposal.passes, folders, progress)
-            equal = self._find_equal(written)
-            if equal is not None:
-                self._give_up(proposal, f"the same file as {equal.proposal.name}", started)
-                return equal
-            candidate = compare_candidate(self.original, written, folders.work, progress)
-            return self._keep(proposal, candidate, progress, started)
+            point = self._made(proposal, folders, started)
         except EngineError as error:
             self._give_up(proposal, str(error), started)
+            self._expectations.note(proposal, time.perf_counter() - started)
             if isinstance(error, BudgetSpentError | InvalidDatasetError):
                 raise
             return None
         finally:
             shutil.rmtree(folders.work, ignore_errors=True)
             self._remove_dominated()
+        return point
+
+    def time_again(self, point: Point, seconds: float) -> None:
+        """Time a point once more for so long, where that makes its latency more certain."""
+        options, latency = self.original.request.spec.evaluation.latency, point.measured.latency
+        if options is None or latency is None:
+            return
+        pair_seconds = latency.before.p50_seconds + latency.after.p50_seconds
+        runs = None
+        if seconds < longest_seconds(pair_seconds):
+            runs = int(seconds / pair_seconds)
+            if runs <= len(latency.before.samples_seconds):
+                return
+        point.take_latency(self._compared(self.reopen(point).written, options, runs))
+        point.gates = judge_gates(self.goal.within, point.measured)
 
     def progress(self) -> SearchProgress:
         """Return what work for this search reports to, and is ended by."""
@@ -144,6 +168,19 @@ class Study:
         folders.work.mkdir(parents=True)
         return folders
 
+    def _made(self, proposal: Proposal, folders: Folders, started: float) -> Point:
+        """Make and measure a candidate; what gives the same file as another is that other."""
+        progress = self.progress()
+        written = write_candidate(self.original, proposal.passes, folders, progress)
+        equal = self._find_equal(written)
+        if equal is not None:
+            self._give_up(proposal, f"the same file as {equal.proposal.name}", started)
+            return equal
+        candidate = compare_candidate(self.original, written, folders.work, progress)
+        point = self._keep(proposal, candidate, progress, started)
+        self._expectations.note(proposal, point.duration_seconds)
+        return point
+
     def _keep(
         self, proposal: Proposal, candidate: Candidate, progress: Progress, started: float
     ) -> Point:
@@ -152,7 +189,7 @@ class Study:
         with progress.stage("measuring"):
             measured = Measurements(
                 before=self.original.measures,
-                after=measure(written.loaded.model, written.loaded.files, self.original.feeds),
+                after=measures_of(self.original, written),
                 fidelity=comparison.fidelity,
                 accuracy=comparison.accuracy,
                 latency=self._latency(written),
@@ -179,10 +216,22 @@ class Study:
             return None
         seconds = TIMING_SHARE * self.budget.seconds
         runs = int(seconds / self._pair_seconds) if self._pair_seconds else FEWEST_PAIRS
-        few = options.model_copy(update={"runs": max(FEWEST_PAIRS, min(runs, MOST_PAIRS))})
+        return self._compared(written, options, max(FEWEST_PAIRS, min(runs, MOST_PAIRS)))
+
+    def _compared(self, written: Written, options: LatencyOptions, runs: int | None) -> Latency:
+        wanted = options.model_copy(update={"runs": runs})
         inputs = self.original.info.inputs
-        latency, _ = compare_latency(written.pair, self._feeds, inputs, few, lambda _: None)
+        latency, _ = compare_latency(written.pair, self._feeds, inputs, wanted, lambda _: None)
         return latency
+
+    def _refuse_to_start(self, proposal: Proposal) -> None:
+        """Raise where a candidate evidently takes longer than what is left of the time."""
+        left, seconds = self.budget.left_seconds, self._expectations.seconds_of(proposal)
+        if not 0 < left < seconds:
+            return
+        reason = f"not started: it takes about {seconds:.3g} s, and {left:.3g} s were left"
+        self.tried.append(Attempt(proposal, reason, 0.0, is_started=False))
+        raise NotStartedError(reason)
 
     def _find_equal(self, written: Written) -> Point | None:
         sha256 = file_sha256(written.artifact)

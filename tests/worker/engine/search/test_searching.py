@@ -9,6 +9,7 @@ from tests.dataset_files import write_npz
 from tests.onnx_models import float_value, model_of, small_convnet
 from worker.engine.errors import InvalidDatasetError
 from worker.engine.operations import run
+from worker.engine.performance.latency import compare_latency
 from worker.engine.requests import CompressModel
 
 LIMITS = {"min_sqnr_db": 20, "max_latency_ratio": 50}
@@ -125,6 +126,38 @@ def test_a_budget_that_is_too_short_leaves_the_original(reach, monkeypatch):
     assert frontier.ended == "budget spent"
     assert point_of(answer, "chosen").name == "the original"
     assert "the budget was spent" in frontier.conclusion
+
+
+def test_starts_nothing_that_takes_longer_than_the_time_that_is_left(reach, monkeypatch):
+    def expect(_, proposal):
+        return 0.0 if proposal.methods == ("weight_quantization",) else 1e6
+
+    monkeypatch.setattr("worker.engine.search.expecting.Expectations.seconds_of", expect)
+
+    frontier = reach(minimize="latency", within=LIMITS).report.frontier
+
+    left_out = [point for point in frontier.points if "not started" in (point.dropped or "")]
+    assert {point.duration_seconds for point in left_out} == {0}
+    assert any(point.spec for point in frontier.points)
+    assert frontier.ended == "budget spent"
+    assert f"{len(left_out)} more would have taken longer" in frontier.conclusion
+
+
+def test_what_may_be_the_fastest_is_timed_again_with_more_runs(reach, monkeypatch):
+    asked = []
+
+    def compare(pair, feeds, inputs, options, report_progress):
+        asked.append(options.runs)
+        return compare_latency(pair, feeds, inputs, options, report_progress)
+
+    monkeypatch.setattr("worker.engine.search.study.compare_latency", compare)
+    monkeypatch.setattr("worker.engine.search.timing_again.SAME_SPEED", 0.9)
+
+    reach(minimize="latency", within=LIMITS, methods=["weight_quantization"])
+
+    # None is as many as make the ratio certain
+    assert max(run for run in asked if run is not None) <= 40
+    assert asked[-2:] == [None, None]
 
 
 def test_the_progress_of_a_search_never_goes_back(reach):
