@@ -5,7 +5,7 @@ from typing import cast
 
 import numpy as np
 
-from worker.engine.weights.compensation import compensated_rounding, output_error
+from worker.engine.weights.compensation import compensated_rounding, output_errors
 from worker.engine.weights.finding import Weight
 from worker.engine.weights.grids import (
     Grid,
@@ -62,15 +62,8 @@ class Rounding:
         """Return the relative output error where the inputs are known, else the weight's."""
         if self.layer is None or not self.layer.moments.any():
             return relative_error(self.array, grid)
-        errors = [
-            output_error(error, weight, moments)
-            for error, weight, moments in zip(
-                self.layer.as_matrices(self.array - grid.decode()),
-                self.layer.as_matrices(self.array),
-                self.layer.moments,
-                strict=True,
-            )
-        ]
+        error = self.layer.as_matrices(self.array - grid.decode())
+        errors = output_errors(error, self.layer.as_matrices(self.array), self.layer.moments)
         return float(np.mean(errors))
 
 
@@ -90,13 +83,12 @@ def _compensated(array: FloatArray, layout: Layout, bits: int, layer: Multiplied
     full_scale = np.broadcast_to(scale, layout.shape).reshape(array.shape)
     block = layout.shape[layout.axis] if isinstance(layout.axis, int) else 1
     scales = layer.as_matrices(full_scale)[:, :, ::block]
-    found = [
-        compensated_rounding(*each, bits, type_of(scale))
-        for each in zip(matrices, scales, layer.damped_moments(), strict=True)
-    ]
-    integers = cast("IntArray", layer.from_matrices(np.stack([values for values, _ in found])))
-    full = np.repeat(np.stack([scale for _, scale in found]), block, axis=2)
-    improved = cast("FloatArray", layer.from_matrices(full)).reshape(layout.shape)
+    values, scales = compensated_rounding(
+        matrices, scales, layer.damped_moments(), bits, type_of(scale)
+    )
+    integers = cast("IntArray", layer.from_matrices(values))
+    full = cast("FloatArray", layer.from_matrices(np.repeat(scales, block, axis=2)))
+    improved = full.reshape(layout.shape)
     return Grid(
         bits, integers.reshape(layout.shape), _one_of_each_block(improved, layout), array.shape
     )
