@@ -2,8 +2,9 @@
 
     python -m benchmarks.goals --models .models --sets DIR [--only MODEL] [--budget-seconds 60]
 
-`python -m benchmarks.evaluation_sets --out DIR` makes the datasets first. Each goal's choice is
-compared with the original once more on the held-out samples, which the job never saw.
+`python -m benchmarks.evaluation_sets --out DIR` makes the datasets first. A search runs in the
+sandbox, as a job of the service does. Each goal's choice is compared with the original once more on
+the held-out samples, which the job never saw.
 """
 
 import argparse
@@ -18,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.tasks.catalogue import TASK_OF_MODEL
-from worker.engine.operations import run
 from worker.engine.report.quality import Score
 from worker.engine.report.report import Report
-from worker.engine.requests import CompressedModel, CompressModel
+from worker.engine.requests import CompressModel
+from worker.sandbox.process import Limits, Sandbox
 
 GOALS: dict[str, dict[str, Any]] = {
     "size": {
@@ -31,6 +32,7 @@ GOALS: dict[str, dict[str, Any]] = {
     "latency": {"minimize": "latency", "within": {"max_accuracy_drop": 0.01}},
 }
 LIMIT = 0.01
+LIMITS = Limits(wall_seconds=3600)
 WIN, LARGE_WIN = 3.0, 6.0
 
 
@@ -64,12 +66,13 @@ class Found:
 def main() -> None:
     """Run what was asked for and print the table."""
     arguments = parse_arguments()
-    found = [
-        show(search(name, goal, arguments))
-        for goal in arguments.goal or GOALS
-        for name in arguments.only or TASK_OF_MODEL
-        if (arguments.models / f"{name}.onnx").exists()
-    ]
+    with Sandbox() as sandbox:
+        found = [
+            show(search(sandbox, name, goal, arguments))
+            for goal in arguments.goal or GOALS
+            for name in arguments.only or TASK_OF_MODEL
+            if (arguments.models / f"{name}.onnx").exists()
+        ]
     for goal in dict.fromkeys(each.goal for each in found):
         sys.stdout.write(summary([each for each in found if each.goal == goal]) + "\n")
 
@@ -85,7 +88,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def search(name: str, goal: str, arguments: argparse.Namespace) -> Found:
+def search(sandbox: Sandbox, name: str, goal: str, arguments: argparse.Namespace) -> Found:
     """Reach a goal, then compare the choice on the held-out samples."""
     given: Path = arguments.sets
     spec = json.loads((given / f"{name}.spec.json").read_text())
@@ -96,7 +99,7 @@ def search(name: str, goal: str, arguments: argparse.Namespace) -> Found:
     wanted = spec | {"goal": GOALS[goal] | {"budget_seconds": arguments.budget_seconds}}
     model = (arguments.models / f"{name}.onnx").absolute()
     started = time.perf_counter()
-    report = compress(model, wanted, parts["calibration"], parts["evaluation"])
+    report = compress(sandbox, model, wanted, parts["calibration"], parts["evaluation"])
     seconds = time.perf_counter() - started
     resolved = report.manifest.resolved_spec
     fresh: Sequence[Score] = []
@@ -105,15 +108,19 @@ def search(name: str, goal: str, arguments: argparse.Namespace) -> Found:
             update={"latency": None, "blame": None, "ruin_below_sqnr_db": None}
         )
         again = resolved.model_copy(update={"evaluation": evaluation}).model_dump(mode="json")
-        fresh = compress(model, again, parts["calibration"], parts["held_out"]).accuracy
+        again_report = compress(sandbox, model, again, parts["calibration"], parts["held_out"])
+        fresh = again_report.accuracy
     return Found(goal, name, report, fresh, seconds)
 
 
-def compress(model: Path, spec: dict[str, Any], calibration: Path, evaluation: Path) -> Report:
+def compress(
+    sandbox: Sandbox, model: Path, spec: dict[str, Any], calibration: Path, evaluation: Path
+) -> Report:
     """Run one job in a folder of its own and return its report."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "work").mkdir()
+        for made in ("work", "artifact"):
+            (folder / made).mkdir()
         request = CompressModel.model_validate(
             {
                 "model_path": model,
@@ -124,10 +131,7 @@ def compress(model: Path, spec: dict[str, Any], calibration: Path, evaluation: P
                 "evaluation_path": evaluation.absolute(),
             }
         )
-        answer = run(request, lambda _stage, _fraction: None)
-    if not isinstance(answer, CompressedModel):
-        raise TypeError(f"a job answered with a {type(answer).__name__}")
-    return answer.report
+        return sandbox.run(request, LIMITS).report
 
 
 def show(found: Found) -> Found:
