@@ -22,6 +22,8 @@ from worker.engine.weights.finding import Weight
 from worker.engine.weights.scales import FloatArray
 
 ROWS_PER_SAMPLE = 512
+ROWS_PER_INPUT = 256
+"""Of all samples together; more say nothing new of the few inputs of a depthwise Conv."""
 DAMPING = 0.01
 SMALLEST_POWER = 1e-12
 LARGEST_INPUT = 4096
@@ -68,10 +70,11 @@ class MultipliedLayer:
             return np.ascontiguousarray(matrices[0].T).reshape(self.weight_shape)
         return matrices.reshape(self.weight_shape)
 
-    def add(self, activation: FloatArray) -> None:
-        """Add one sample's inputs."""
-        rows = _patches(self.node, self.weight_shape, activation)
+    def add(self, activation: FloatArray, samples: int) -> None:
+        """Add some inputs of one sample out of so many."""
         groups, inputs = self.moments.shape[:2]
+        most = min(-(-ROWS_PER_INPUT * inputs // samples), ROWS_PER_SAMPLE)
+        rows = _patches(self.node, self.weight_shape, activation, most)
         by_group = rows.reshape(len(rows), groups, inputs).transpose(1, 0, 2)
         self.moments += by_group.transpose(0, 2, 1) @ by_group
         self.rows += len(rows)
@@ -135,7 +138,7 @@ def collect(
         outputs = runtime.run(session, sample.feeds, fetched, failure=CalibrationError)
         activations = {**sample.feeds, **dict(zip(fetched, outputs, strict=True))}
         for layer in layers.values():
-            layer.add(activations[layer.activation].astype(np.float32))
+            layer.add(activations[layer.activation].astype(np.float32, copy=False), len(samples))
         report_progress((index + 1) / len(samples))
 
 
@@ -175,16 +178,16 @@ def _input_count(node: onnx.NodeProto, weight_shape: tuple[int, ...]) -> int | N
 
 
 def _patches(
-    node: onnx.NodeProto, weight_shape: tuple[int, ...], activation: FloatArray
+    node: onnx.NodeProto, weight_shape: tuple[int, ...], activation: FloatArray, most: int
 ) -> FloatArray:
-    """Return up to `ROWS_PER_SAMPLE` evenly spaced inputs: (rows, groups * inputs)."""
+    """Return up to `most` evenly spaced inputs: (rows, groups * inputs)."""
     if node.op_type != "Conv":
         if node.op_type == "ConvTranspose":
             activation = np.moveaxis(activation, 1, -1)
         elif _attribute(node, "transA", 0):
             activation = activation.T
         rows = activation.reshape(-1, activation.shape[-1])
-        return rows[_evenly_spaced(len(rows))]
+        return rows[_evenly_spaced(len(rows), most)]
     spatial = weight_shape[2:]
     strides = _attribute(node, "strides", [1] * len(spatial))
     dilations = _attribute(node, "dilations", [1] * len(spatial))
@@ -195,7 +198,7 @@ def _patches(
     steps = [1, 1, *strides, *dilations]
     windows = windows[tuple(slice(None, None, step) for step in steps)]
     positions = (windows.shape[0], *windows.shape[2 : 2 + len(spatial)])
-    chosen = np.unravel_index(_evenly_spaced(prod(positions)), positions)
+    chosen = np.unravel_index(_evenly_spaced(prod(positions), most), positions)
     patches = np.moveaxis(windows, 1, -1)[chosen]
     return np.moveaxis(patches, -1, 1).reshape(len(patches), -1)
 
@@ -218,8 +221,9 @@ def _pad(
     return np.pad(activation, widths)
 
 
-def _evenly_spaced(count: int) -> npt.NDArray[np.int64]:
-    return np.unique(np.linspace(0, count - 1, min(count, ROWS_PER_SAMPLE)).astype(np.int64))
+def _evenly_spaced(count: int, most: int) -> npt.NDArray[np.int64]:
+    chosen = min(count, most)
+    return np.arange(chosen) * (count - 1) // max(chosen - 1, 1)
 
 
 def _attribute(node: onnx.NodeProto, name: str, default: T) -> T:

@@ -39,6 +39,16 @@ def test_a_matmul_has_the_moments_of_its_rows():
     assert np.allclose(layer.moments[0], rows.T @ rows)
 
 
+def test_few_inputs_need_few_rows_of_each_sample():
+    """Two inputs, 16 samples: 256 rows for each input are 32 of each sample, evenly spaced."""
+    rows = np.stack([np.arange(63), np.ones(63)], axis=1).astype(np.float32)
+
+    layer = collected(linear(np.ones((2, 3))), [rows] * 16)["weight"]
+
+    assert layer.rows == 16 * 32
+    assert np.allclose(layer.moments[0], 16 * rows[::2].T @ rows[::2])
+
+
 @pytest.mark.parametrize(
     "attributes",
     [
