@@ -3,10 +3,9 @@
 import inspect
 from dataclasses import dataclass
 from functools import cache
-from typing import get_args
 
 from app.tables import JsonObject
-from worker.engine.passes import AnyPass
+from worker.engine.passes import PASS_TYPES
 from worker.engine.passes.base import Pass
 
 
@@ -22,9 +21,7 @@ class Method:
 @cache
 def list() -> tuple[Method, ...]:  # noqa: A001 - the common verb, always called as `methods.list`
     """Return every method of the union, in its order."""
-    union, *_ = get_args(AnyPass)
-    passes: tuple[type[Pass], ...] = get_args(union)
-    return tuple(_describe(it) for it in passes)
+    return tuple(_describe(it) for it in PASS_TYPES)
 
 
 def _describe(method: type[Pass]) -> Method:

@@ -1,10 +1,10 @@
 """What every compression method is: its options, its work and its result."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal, Self
 
 import onnx
 from pydantic import BaseModel, ConfigDict
@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from worker.engine.cache import Cache
 from worker.engine.runtime import ExecutionProvider
 from worker.engine.samples import SampleSource
+from worker.engine.weights.finding import Weight
+from worker.engine.weights.rounding import Rounding
 
 
 class SkippedNode(BaseModel):
@@ -40,6 +42,46 @@ class PassContext:
     cache: Cache = field(default_factory=Cache)
 
 
+@dataclass(frozen=True)
+class Preview:
+    """What a pass foretells its work from, where there are no samples and no time for every value.
+
+    `whole` is the prepared model, which nobody may change; `part` is the same at the opset that the
+    pass needs, with a part of each large weight, for the pass to change. `round_sample` rounds some
+    channels of a weight in place of all, once for all passes. The context has no samples.
+    """
+
+    whole: onnx.ModelProto
+    part: onnx.ModelProto
+    context: PassContext
+    round_sample: Callable[[Weight], Rounding]
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """A result with a part of each large weight, and the bytes that are missing of the whole.
+
+    Left out, those follow from the types that the parts have in the result.
+    """
+
+    model: onnx.ModelProto
+    missing_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a pass would do to a model.
+
+    `results` are the ways that measured choices may go. The likeliest size lies between that of the
+    first and of the last, of which the first counts `first_share`.
+    """
+
+    results: Sequence[PartResult]
+    touched: Sequence[str]
+    skipped: Sequence[SkippedNode]
+    first_share: float = 1.0
+
+
 class Pass(BaseModel, ABC):
     """A compression method: its fields are its options, `apply` is its work."""
 
@@ -53,6 +95,14 @@ class Pass(BaseModel, ABC):
     minimum_opset: ClassVar[int] = 0
     """The lowest default-domain opset any of the pass's options can work at."""
 
+    shrinks: ClassVar[Literal["size_bytes", "deflated_bytes"]] = "size_bytes"
+    """Which measure of the file gets smaller."""
+
+    @classmethod
+    def foreseen(cls) -> tuple[Self, ...]:
+        """Return the options that a preflight shows."""
+        return (cls.model_validate({}),)
+
     def gains_from_samples(self) -> bool:
         """Return whether calibration data makes what these options give better."""
         return self.needs_samples
@@ -63,6 +113,19 @@ class Pass(BaseModel, ABC):
         The pipeline raises the model to it.
         """
         return self.minimum_opset
+
+    def runs_of_model(self) -> tuple[int, int]:
+        """Return how often a job with 64 samples runs the model, at least and at most."""
+        return 20, 600 if self.gains_from_samples() else 300
+
+    def foresee(self, preview: Preview) -> Outlook:
+        """Return what these options would do, for a preflight.
+
+        Raises:
+            EngineError: what `apply` would raise.
+        """
+        applied = self.apply(preview.part, preview.context)
+        return Outlook([PartResult(applied.model)], applied.changed_nodes, applied.skipped)
 
     @abstractmethod
     def apply(self, model: onnx.ModelProto, context: PassContext) -> "PassResult":

@@ -12,7 +12,8 @@ from typing_extensions import override
 from worker.engine.calibration.collector import collect
 from worker.engine.datasets.splitting import at_most, first, hold_out
 from worker.engine.errors import CalibrationError
-from worker.engine.passes.base import PassContext, PassResult
+from worker.engine.passes.base import Outlook, PassContext, PassResult, Preview
+from worker.engine.passes.integer_outlook import integer_outlook
 from worker.engine.passes.node_selection import (
     NodePatterns,
     NodeSelectingPass,
@@ -87,6 +88,15 @@ class DynamicQuantization(NodeSelectingPass):
     fallback_sqnr_db: Annotated[float, Field(ge=0, le=80)] = 23.0
     """With `fallback: auto`, how close the answers must be on held back samples, as
     10 log10(signal / error) of the worst output."""
+
+    @override
+    def runs_of_model(self) -> tuple[int, int]:
+        return 20, 1000
+
+    @override
+    def foresee(self, preview: Preview) -> Outlook:
+        applied = self.apply(preview.part, preview.context)
+        return integer_outlook(applied.model, preview.part, applied.changed_nodes, applied.skipped)
 
     @override
     def apply(self, model: onnx.ModelProto, context: PassContext) -> PassResult:

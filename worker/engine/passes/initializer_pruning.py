@@ -1,7 +1,7 @@
 """Unstructured pruning: the weights of least magnitude become zero."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,7 @@ class InitializerPruning(Pass):
     """
 
     method: Literal["initializer_pruning"] = "initializer_pruning"
+    shrinks: ClassVar[Literal["size_bytes", "deflated_bytes"]] = "deflated_bytes"
 
     sparsity: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of the weights that become zero; exactly one of `sparsity` and `threshold` is given."""
@@ -62,6 +63,11 @@ class InitializerPruning(Pass):
         if (self.sparsity is None) == (self.threshold is None):
             raise ValueError("give exactly one of sparsity and threshold")
         return self
+
+    @classmethod
+    @override
+    def foreseen(cls) -> tuple[Self, ...]:
+        return (cls(sparsity=0.3),)
 
     @override
     def apply(self, model: onnx.ModelProto, context: PassContext) -> PassResult:

@@ -14,32 +14,28 @@ from worker.engine.calibration.ranges import (
     CalibrationMethod,
     Percentile,
     RangeOptions,
+    TensorRange,
     find_range,
 )
 from worker.engine.datasets.splitting import at_most, first, hold_out
 from worker.engine.errors import CalibrationError
-from worker.engine.passes.base import PassContext, PassResult
+from worker.engine.passes.base import Outlook, PassContext, PassResult, Preview
+from worker.engine.passes.integer_outlook import integer_outlook
 from worker.engine.passes.node_selection import (
     NodePatterns,
     NodeSelectingPass,
     matching_names,
-    select_nodes,
-    skipped_nodes,
 )
+from worker.engine.passes.static_steps import StaticStart, start
 from worker.engine.processor import adds_in_16_bits
 from worker.engine.quantization.answer_errors import AnswerErrors
 from worker.engine.quantization.choosing import Choice, Question, choose, latency_ratio
-from worker.engine.quantization.graph_view import Declined
 from worker.engine.quantization.integers import IntegerType
-from worker.engine.quantization.placement import Placement
-from worker.engine.quantization.product_bias import join_biases
 from worker.engine.quantization.qdq import QdqOptions
-from worker.engine.quantization.qoperator import unsupported
 from worker.engine.quantization.smoothing import ChannelRange, smooth, smoothable
 from worker.engine.quantization.static_writer import StaticWriter
-from worker.engine.quantization.working_copy import refuse_unchanged, working_copy
 from worker.engine.samples import Feeds
-from worker.engine.weights.remaining import RemainingWeights, store_remaining
+from worker.engine.weights.remaining import RemainingWeights
 
 CHECKED_SAMPLES = 8
 """Held back samples that answers and times are measured on, at most ..."""
@@ -132,33 +128,43 @@ class StaticQuantization(NodeSelectingPass):
         return self
 
     @override
+    def runs_of_model(self) -> tuple[int, int]:
+        return 20, 3000
+
+    @override
+    def foresee(self, preview: Preview) -> Outlook:
+        begun = self._start(preview.part)
+        writer = begun.writer
+        tensors = enumerate(writer.tensors(self.quant_format))
+        # Made up, but no two alike: equal tensors are stored once.
+        writer.use_ranges({name: TensorRange(-1.0, 1.0 + i / 1000) for i, name in tensors})
+        written = begun.written(RemainingWeights(writer.model), Choice(writer.nodes))
+        return integer_outlook(written.model, writer.model, written.changed, written.skipped)
+
+    @override
     def apply(self, model: onnx.ModelProto, context: PassContext) -> PassResult:
-        original = working_copy(model)
-        selection = select_nodes(original, self, self.op_types_to_quantize)
-        joined = join_biases(original, selection.chosen)
-        declined: list[Declined] = []
-        if self.quant_format == "qoperator":
-            declined = unsupported([n for n in original.graph.node if n.name in selection.chosen])
-        chosen = selection.chosen - {node.name for node, _ in declined}
-        writer = self._smoothed(StaticWriter(original, chosen, self.types), context)
-        remaining = RemainingWeights(writer.model)
-        choice = self._choose(writer, remaining, context)
-        result, placement, stored = self._written(writer, remaining, choice)
+        begun = self._start(model)
+        original = begun.writer.model
+        begun = replace(begun, writer=self._smoothed(begun.writer, context))
+        remaining = RemainingWeights(begun.writer.model)
+        choice = self._choose(begun.writer, remaining, context)
+        written = begun.written(remaining, choice)
         if choice.chosen and self._is_timed(context):
-            ratio = latency_ratio(original, result, self._checking(context))
+            ratio = latency_ratio(original, written.model, self._checking(context))
             if ratio > SLOWER_RATIO:
                 choice.leave_all_float(f"it made the model slower: {ratio:.2f} times the latency")
-                result, placement, stored = self._written(writer, remaining, choice)
-        skipped = [skip for skip in selection.skipped if skip.node not in joined]
-        skipped += skipped_nodes([*declined, *self._left_float(writer, placement, choice)])
-        refuse_unchanged([*placement.weighted, *stored], skipped)
+                written = begun.written(remaining, choice)
+        count = f"weights stored, and computed with in float: {len(written.stored)} nodes"
         return PassResult(
-            result,
-            [*placement.changed_names, *joined, *stored],
-            skipped,
-            [*choice.notes, f"weights stored, and computed with in float: {len(stored)} nodes"],
-            self._resolved(writer, choice),
+            written.model,
+            written.changed,
+            written.skipped,
+            [*choice.notes, count],
+            self._resolved(begun.writer, choice),
         )
+
+    def _start(self, model: onnx.ModelProto) -> StaticStart:
+        return start(model, self, self.op_types_to_quantize, self.types, self.quant_format)
 
     def _resolved(self, writer: StaticWriter, choice: Choice) -> Self:
         """Return the pass with what was measured written out."""
@@ -240,26 +246,6 @@ class StaticQuantization(NodeSelectingPass):
                 break
             checked.append(sample.feeds)
         return checked
-
-    def _written(
-        self, writer: StaticWriter, remaining: RemainingWeights, choice: Choice
-    ) -> tuple[onnx.ModelProto, Placement, list[str]]:
-        """Return the result, its placement, and the nodes whose weights are only stored."""
-        result, placement, _ = writer.write(choice.chosen, self.quant_format)
-        return result, placement, store_remaining(result, remaining.names, choice.halves)
-
-    def _left_float(
-        self, writer: StaticWriter, placement: Placement, choice: Choice
-    ) -> list[Declined]:
-        """Return the chosen nodes that stay in float, and why."""
-        changed = set(placement.changed_names)
-        reasons = {each.node.name: each.reason for each in writer.placement.declined}
-        reasons |= choice.reasons
-        return [
-            Declined(node, reasons.get(node.name, "no node beside it computes in integers"))
-            for node in writer.model.graph.node
-            if node.name in writer.chosen - changed
-        ]
 
     def _calibrate(self, writer: StaticWriter, context: PassContext) -> dict[str, float]:
         """Give the writer its ranges; return how many values each tensor has in a sample."""

@@ -1,8 +1,8 @@
 """Weight quantization: weights stored at 8, 4 or 2 bits, computed with in float."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from glob import escape
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 import onnx
@@ -12,8 +12,9 @@ from typing_extensions import override
 
 from worker.engine.datasets.splitting import first, hold_out
 from worker.engine.errors import PassError
-from worker.engine.passes.base import Pass, PassContext, PassResult
+from worker.engine.passes.base import Outlook, Pass, PassContext, PassResult, Preview
 from worker.engine.passes.packing import packed_layouts
+from worker.engine.passes.weight_outlook import weight_outlook
 from worker.engine.passes.weight_overrides import (
     OverrideBits,
     WeightOverride,
@@ -96,6 +97,22 @@ class WeightQuantization(Pass):
     def gains_from_samples(self) -> bool:
         return min([self.bits, *(each.bits for each in self.overrides if each.bits in (2, 4))]) < 8
 
+    @classmethod
+    @override
+    def foreseen(cls) -> tuple[Self, ...]:
+        return cls(), cls(bits=4), cls(bits=2)
+
+    @override
+    def foresee(self, preview: Preview) -> Outlook:
+        tasks = self._tasks(preview.whole)
+        choices = [
+            self._choose(preview.round_sample(task.weight), task)
+            for task in tasks
+            if task.bits in MINIMUM_OPSETS
+        ]
+        choices, _ = self._spend_average(tasks, choices)
+        return weight_outlook(preview.part, tasks, choices, self.minimum_values)
+
     @override
     def required_opset(self) -> int:
         asked = {self.bits, *(each.bits for each in self.overrides)}
@@ -127,22 +144,6 @@ class WeightQuantization(Pass):
             [*(f"{what}: {', '.join(names)}" for what, names in lists.items() if names), *notes],
             self._resolved(upgraded, packed),
         )
-
-    def plan(
-        self, model: onnx.ModelProto, round_weight: Callable[[Weight], Rounding]
-    ) -> list[Choice]:
-        """Return the grids that weights get where there are no samples, for a forecast of sizes.
-
-        Raises:
-            PassError: as `apply`.
-        """
-        tasks = self._tasks(model)
-        choices = [
-            self._choose(round_weight(task.weight), task)
-            for task in tasks
-            if task.bits in MINIMUM_OPSETS
-        ]
-        return self._spend_average(tasks, choices)[0]
 
     def _tasks(self, model: onnx.ModelProto) -> list[Task]:
         """Return what to do with each weight of the model.

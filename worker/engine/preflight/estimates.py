@@ -3,12 +3,7 @@
 The factors are the least and the most that jobs on the models of docs/benchmarks.md took.
 """
 
-from typing import NamedTuple
-
 from worker.engine.passes.base import Pass
-from worker.engine.passes.dynamic_quantization import DynamicQuantization
-from worker.engine.passes.static_quantization import StaticQuantization
-from worker.engine.passes.weight_quantization import WeightQuantization
 from worker.engine.preflight.contents import Bytes, ModelFacts, Seconds
 
 BASIS = (
@@ -29,13 +24,6 @@ SECONDS = (0.1, 5.0)
 SECONDS_PER_BYTE = (2e-8, 3e-7)
 
 
-class Effort(NamedTuple):
-    """Between how many runs of the model a job does."""
-
-    least: int
-    most: int
-
-
 def duration(step: Pass, facts: ModelFacts) -> Seconds | None:
     """Return what a job with this pass may take; None where no run tells how long one is."""
     run_seconds = facts.trial_run.duration_seconds
@@ -45,7 +33,7 @@ def duration(step: Pass, facts: ModelFacts) -> Seconds | None:
     low, high = (
         fixed + per_byte * facts.size_bytes + runs * seconds
         for fixed, per_byte, runs, seconds in zip(
-            SECONDS, SECONDS_PER_BYTE, _effort(step), (run_seconds, longest), strict=True
+            SECONDS, SECONDS_PER_BYTE, step.runs_of_model(), (run_seconds, longest), strict=True
         )
     )
     return Seconds(low=round(low, 2), high=round(high, 2))
@@ -61,13 +49,3 @@ def memory(facts: ModelFacts) -> Bytes:
 def _is_open(facts: ModelFacts) -> bool:
     """Return whether a sample may be of any size."""
     return any(axis.axis > 0 for axis in facts.free_axes)
-
-
-def _effort(step: Pass) -> Effort:
-    if isinstance(step, StaticQuantization):
-        return Effort(20, 3000)
-    if isinstance(step, DynamicQuantization):
-        return Effort(20, 1000)
-    if isinstance(step, WeightQuantization) and step.bits < 8:
-        return Effort(20, 600)
-    return Effort(20, 300)

@@ -4,37 +4,22 @@ import re
 from collections.abc import Sequence
 
 from worker.engine.errors import EngineError, PassError, ResourceError
-from worker.engine.passes.base import SkippedNode
-from worker.engine.passes.dynamic_quantization import DynamicQuantization
-from worker.engine.passes.float16 import Float16
-from worker.engine.passes.initializer_pruning import InitializerPruning
-from worker.engine.passes.static_quantization import StaticQuantization
-from worker.engine.passes.weight_quantization import WeightQuantization
+from worker.engine.passes import PASS_TYPES
+from worker.engine.passes.base import Pass, SkippedNode
 from worker.engine.preflight.contents import Bytes, Forecast, ModelFacts, Refusal, SkippedGroup
 from worker.engine.preflight.estimates import duration, memory
 from worker.engine.preflight.outcomes import Forecaster, Outcome
 from worker.engine.quantization.working_copy import OP_TYPES_WITH_WEIGHTS
 from worker.engine.runtime import bounded
 
-AnyKnownPass = (
-    WeightQuantization | StaticQuantization | DynamicQuantization | Float16 | InitializerPruning
-)
-FORESEEN: tuple[AnyKnownPass, ...] = (
-    WeightQuantization(),
-    WeightQuantization(bits=4),
-    WeightQuantization(bits=2),
-    StaticQuantization(),
-    DynamicQuantization(),
-    Float16(),
-    InitializerPruning(sparsity=0.3),
-)
+FORESEEN: tuple[Pass, ...] = tuple(step for each in PASS_TYPES for step in each.foreseen())
 MOST_NODES = 20
 MOST_GROUPS = 20
 EXAMPLES = 3
 NAMED = re.compile(r"(weight|input|bias|inside) \S+")
 
 
-def forecast(step: AnyKnownPass, forecaster: Forecaster, facts: ModelFacts) -> Forecast:
+def forecast(step: Pass, forecaster: Forecaster, facts: ModelFacts) -> Forecast:
     """Return what a method does to a model, or why it does nothing."""
     try:
         with bounded(f"forecasting {step.method}", PassError):
@@ -42,12 +27,12 @@ def forecast(step: AnyKnownPass, forecaster: Forecaster, facts: ModelFacts) -> F
     except ResourceError:
         raise
     except EngineError as error:
-        return _forecast(step, facts, Outcome([], [], []), error)
+        return _forecast(step, facts, Outcome(), error)
     return _forecast(step, facts, outcome, None)
 
 
 def _forecast(
-    step: AnyKnownPass, facts: ModelFacts, outcome: Outcome, error: EngineError | None
+    step: Pass, facts: ModelFacts, outcome: Outcome, error: EngineError | None
 ) -> Forecast:
     groups = group_skipped(outcome.skipped)
     sizes = outcome.sizes
@@ -57,10 +42,10 @@ def _forecast(
         needs_data=step.gains_from_samples(),
         refusal=None if error is None else Refusal(code=error.code, message=str(error)),
         touched_count=len(outcome.touched),
-        touched=outcome.touched[:MOST_NODES],
+        touched=list(outcome.touched[:MOST_NODES]),
         skipped_count=len(outcome.skipped),
         skipped=groups[:MOST_GROUPS],
-        measure="deflated_bytes" if isinstance(step, InitializerPruning) else "size_bytes",
+        measure=step.shrinks,
         size_bytes=sizes[0] if sizes else None,
         size_range=Bytes(low=min(sizes), high=max(sizes)) if sizes else None,
         size_ratio=round(sizes[0] / max(1, before), 4) if sizes else None,

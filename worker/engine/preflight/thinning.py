@@ -16,13 +16,10 @@ from onnx import numpy_helper
 from worker.engine.graphs import walk_graphs
 from worker.engine.measures import deflated_size
 from worker.engine.model_files import PACKED_BITS, serialize, tensor_bytes
-from worker.engine.samples import Array
 from worker.engine.tidying import tidy
 from worker.engine.weights.finding import Weight, find_weights
+from worker.engine.weights.sampled_rounding import MOST_VALUES, spread
 
-MOST_VALUES = 2**14
-"""Kept of one weight, where its channels are not more."""
-LEAST_ALONG_AXIS = 8
 DEFLATED_BYTES = 2**20
 LEAST_DEFLATED = 2**12
 """Of one weight."""
@@ -54,41 +51,28 @@ def thin(model: onnx.ModelProto) -> list[Thinned]:
     return done
 
 
-def spread(array: Array, axis: int, chosen: int = 0) -> Array:
-    """Return evenly spaced slices across an axis, a chosen one among them; all of a small array."""
-    length = array.shape[axis]
-    count = max(LEAST_ALONG_AXIS, MOST_VALUES * length // max(1, array.size))
-    if count >= length:
-        return array
-    places = np.linspace(0, length - 1, count).astype(np.int64)
-    places[np.argmin(np.abs(places - chosen))] = chosen
-    return np.ascontiguousarray(np.take(array, places, axis=axis))
-
-
-def size_of_result(result: onnx.ModelProto, thinned: Sequence[Thinned], more_bytes: int = 0) -> int:
+def size_of_result(result: onnx.ModelProto, missing_bytes: int) -> int:
     """Return the file size that a pass's result would have, had all weights been whole.
 
-    Tidies the result in place, as a job does; `more_bytes` are known to be missing besides.
+    Tidies the result in place, as a job does.
     """
-    left_out = more_bytes + _left_out_bytes(result, thinned)
-    tidy(result, keep_names=False, left_out_bytes=left_out)
-    return int(result.ByteSize()) + left_out
+    tidy(result, keep_names=False, left_out_bytes=missing_bytes)
+    return int(result.ByteSize()) + missing_bytes
 
 
-def deflated_size_of_result(result: onnx.ModelProto, thinned: Sequence[Thinned]) -> int:
+def deflated_size_of_result(result: onnx.ModelProto, missing_bytes: int) -> int:
     """Return the deflated size that a result would have, had all weights been whole.
 
     Tidies the result in place, as a job does. What is not weights is deflated whole, weights in
     samples.
     """
-    left_out = _left_out_bytes(result, thinned)
-    tidy(result, keep_names=False, left_out_bytes=left_out)
+    tidy(result, keep_names=False, left_out_bytes=missing_bytes)
     data = _take_large(result)
     size = sum(map(len, data))
     share = min(1.0, DEFLATED_BYTES / max(1, size))
     samples = [_middle(each, max(LEAST_DEFLATED, int(share * len(each)))) for each in data]
     ratio = deflated_size(samples) / max(1, sum(map(len, samples))) if samples else 1.0
-    return deflated_size([serialize(result)]) + round(ratio * (size + left_out))
+    return deflated_size([serialize(result)]) + round(ratio * (size + missing_bytes))
 
 
 def _take_large(model: onnx.ModelProto) -> list[bytes]:
@@ -107,7 +91,7 @@ def _middle(data: bytes, length: int) -> bytes:
     return data[start : start + length]
 
 
-def _left_out_bytes(result: onnx.ModelProto, thinned: Sequence[Thinned]) -> int:
+def left_out_bytes(result: onnx.ModelProto, thinned: Sequence[Thinned]) -> int:
     """Return what the values that were left out would take in the types that the pass gave them."""
     holders = _holders(result)
     bits = 0.0

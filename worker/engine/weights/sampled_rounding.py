@@ -7,11 +7,14 @@ import numpy as np
 from onnx import numpy_helper
 from typing_extensions import override
 
-from worker.engine.preflight.thinning import spread
 from worker.engine.samples import Array
 from worker.engine.weights.finding import Weight
 from worker.engine.weights.grids import Grid
 from worker.engine.weights.rounding import Rounding
+
+MOST_VALUES = 2**14
+"""Kept of one weight, where its channels are not more."""
+LEAST_ALONG_AXIS = 8
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,17 @@ def round_sample(weight: Weight) -> Rounding:
     if part.shape == array.shape:
         return Rounding(weight, values, None, None)
     return SampledRounding(weight, values, None, None, array.shape, axis, block_axis)
+
+
+def spread(array: Array, axis: int, chosen: int = 0) -> Array:
+    """Return evenly spaced slices across an axis, a chosen one among them; all of a small array."""
+    length = array.shape[axis]
+    count = max(LEAST_ALONG_AXIS, MOST_VALUES * length // max(1, array.size))
+    if count >= length:
+        return array
+    places = np.linspace(0, length - 1, count).astype(np.int64)
+    places[np.argmin(np.abs(places - chosen))] = chosen
+    return np.ascontiguousarray(np.take(array, places, axis=axis))
 
 
 def _channel_axis(weight: Weight, array: Array) -> tuple[int, int]:

@@ -3,9 +3,9 @@ import pytest
 from onnx import helper, numpy_helper
 
 from tests.onnx_models import float_value, linear, model_of
-from worker.engine.preflight.sampled_rounding import part_of, round_sample
 from worker.engine.weights.finding import find_weights
 from worker.engine.weights.rounding import Rounding, stored_bits
+from worker.engine.weights.sampled_rounding import part_of, round_sample, spread
 
 
 def weight_of(model):
@@ -85,3 +85,13 @@ def test_a_sampled_grid_holds_the_part_that_was_rounded():
     # 2^14 values are 32 of the columns of 512.
     assert grid.values.shape == (512, 384)
     assert part_of(grid).values.shape == (512, 32)
+
+
+def test_slices_are_spread_evenly():
+    array = np.arange(2**16, dtype=np.float32).reshape(1024, 64)
+
+    part = spread(array, 0)
+
+    # 2^14 of 2^16 values are 256 of 1024 rows, the first and the last among them.
+    assert part.shape == (256, 64)
+    assert (part[0, 0], part[-1, 0]) == (array[0, 0], array[-1, 0])
