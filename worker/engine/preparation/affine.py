@@ -7,13 +7,14 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from worker.engine.graphs import DEFAULT_DOMAINS
+from worker.engine.names import NameGiver
 from worker.engine.preparation.constants import (
     Numbers,
     add_constant,
     array_of,
     bypass,
-    free_name,
     replace_constant,
+    value_names,
     walk,
 )
 
@@ -37,6 +38,7 @@ def fold_affine(model: ir.Model) -> int:
     weight is not a constant or is shared, where the constant does not lie along the channels, and
     where the product would not be finite.
     """
+    names = NameGiver(value_names(model))
     count = 0
     for node in walk(model):
         linear = _linear_before(node)
@@ -44,7 +46,7 @@ def fold_affine(model: ir.Model) -> int:
             continue
         channels = _channels(linear)
         affine = None if channels is None else _affine(node, linear, channels)
-        if affine is not None and _fold(model, linear, affine):
+        if affine is not None and _fold(linear, affine, names):
             bypass(node, linear.outputs[0])
             count += 1
     return count
@@ -153,7 +155,7 @@ def _along_channels(constant: Numbers, rank: int, channels: int) -> Vector | Non
     return np.broadcast_to(constant.reshape(-1).astype(np.float64), (channels,))
 
 
-def _fold(model: ir.Model, linear: ir.Node, affine: Affine) -> bool:
+def _fold(linear: ir.Node, affine: Affine, names: NameGiver) -> bool:
     """Change weight and bias so that the Conv or Gemm does the affine step too."""
     weight, graph = linear.inputs[1], linear.graph
     numbers, bias = _weight(linear), _bias(linear, affine.scale.size)
@@ -169,7 +171,7 @@ def _fold(model: ir.Model, linear: ir.Node, affine: Affine) -> bool:
     if old is not None and len(old.uses()) == 1 and not old.is_graph_output():
         replace_constant(old, new_bias)
         return True
-    name = free_name(model, f"{weight.name}_bias")
+    name = names.name(f"{weight.name}_bias")
     linear.resize_inputs(3)
     linear.replace_input_with(2, add_constant(graph, name, new_bias))
     return True

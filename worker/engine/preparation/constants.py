@@ -68,14 +68,11 @@ def bypass(node: ir.Node, replacement: ir.Value) -> bool:
     return True
 
 
-def free_name(model: ir.Model, wanted: str) -> str:
-    """Return the wanted name, or the first free one after it."""
-    taken = {
+def value_names(model: ir.Model) -> set[str]:
+    """Return every value name in use, subgraphs included."""
+    names = {
         value.name
         for graph in model.graphs()
         for value in [*graph.inputs, *graph.initializers.values()]
     } | {value.name for node in walk(model) for value in node.outputs}
-    name, count = wanted, 1
-    while name in taken:
-        name, count = f"{wanted}_{count}", count + 1
-    return name
+    return {name for name in names if name is not None}

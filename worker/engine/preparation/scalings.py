@@ -4,12 +4,8 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.engine.graphs import DEFAULT_DOMAINS
-from worker.engine.preparation.constants import (
-    add_constant,
-    array_of,
-    free_name,
-    walk,
-)
+from worker.engine.names import NameGiver
+from worker.engine.preparation.constants import add_constant, array_of, value_names, walk
 
 PASSING = {"Add", "Clip", "HardSigmoid", "HardSwish", "LeakyRelu", "Mul", "Relu", "Sigmoid"}
 """Nodes whose output has the channels of their input."""
@@ -22,10 +18,11 @@ def join_scalings(model: ir.Model) -> int:
     y = x * scale + shift is the same either way, but onnxruntime keeps BatchNormalization in the
     layout of its convolutions, and rearranges all values for Mul and Add.
     """
-    return sum(_join(model, node) for node in walk(model) if _is(node, "Add"))
+    names = NameGiver(value_names(model))
+    return sum(_join(model, node, names) for node in walk(model) if _is(node, "Add"))
 
 
-def _join(model: ir.Model, addition: ir.Node) -> bool:
+def _join(model: ir.Model, addition: ir.Node, names: NameGiver) -> bool:
     shift, product = _number_and_other(addition)
     multiplication = None if product is None else product.producer()
     if shift is None or product is None or multiplication is None:
@@ -42,7 +39,7 @@ def _join(model: ir.Model, addition: ir.Node) -> bool:
     parts = {"scale": ones * scale, "shift": ones * shift, "mean": 0 * ones, "variance": ones}
     name = addition.outputs[0].name
     constants = [
-        add_constant(model.graph, free_name(model, f"{name}_{part}"), array.astype(np.float32))
+        add_constant(model.graph, names.name(f"{name}_{part}"), array.astype(np.float32))
         for part, array in parts.items()
     ]
     joined = ir.node(
