@@ -1,15 +1,17 @@
 """Chooses which nodes stay in float: those that are no faster in integers, and those that hurt."""
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from math import ceil, floor, log, log10
+from math import log10
+from typing import NamedTuple
 
 from worker.engine.quantization.integer_edges import NodeTimes, RoundedEdge
 from worker.engine.quantization.minimum_cut import ALWAYS, Labelling
 
-CLOSENESS = 1.05
-"""How near the search for the price of an error comes to the best one."""
-PRICES = 10.0**4
+HIGHEST_PRICE = 10.0**4
+"""Price at which an error is avoided: so many times all seconds over all errors."""
 ROUNDS = 7
 LARGEST_STEP = 8.0
 UNTIMED_SAVING = 1.0
@@ -34,19 +36,89 @@ class Costs:
     errors: Mapping[str, float] = field(default_factory=dict)
 
 
-def integer_nodes(costs: Costs, price: float = 0.0) -> set[str]:
-    """Return the nodes to compute in integers: least seconds + price * error.
+def integer_nodes(costs: Costs) -> set[str]:
+    """Return the nodes whose computation in integers takes the least seconds of all."""
+    return Choices(costs).within(float("inf"))
+
+
+def predicted_error(costs: Costs, chosen: Collection[str]) -> float:
+    """Return the sum of the error shares of what is rounded when these nodes are integer."""
+    weights = {costs.weights[node] for node in chosen}
+    touched = {
+        edge.name
+        for edge in costs.edges.values()
+        if edge.producer in chosen or not set(edge.readers).isdisjoint(chosen)
+    }
+    return sum(costs.errors.get(name, 0.0) for name in [*sorted(weights), *sorted(touched)])
+
+
+class Choice(NamedTuple):
+    """Nodes to compute in integers, the seconds that all takes with them, and their error."""
+
+    nodes: frozenset[str]
+    seconds: float
+    error: float
+
+
+class Choices:
+    """The choices of integer nodes that are the fastest at some price of an error.
+
+    They are the corners of the lower hull of the seconds over the error. Corners are looked for
+    where they are wanted, so that searches with different budgets meet the same.
+    """
+
+    def __init__(self, costs: Costs) -> None:
+        self.costs = costs
+        self._free = _labelling(costs, 0.0)
+        self._known: dict[float, Choice] = {}
+        times = (costs.times or {}).values()
+        seconds = sum(abs(each.in_float) for each in times) or float(len(costs.weights))
+        error = sum(costs.errors.values()) or 1.0
+        self._corners = [self._at(0.0), self._at(HIGHEST_PRICE * seconds / error)]
+
+    def within(self, allowed: float) -> set[str]:
+        """Return the fastest of them whose predicted error is allowed."""
+        while True:
+            place = bisect_left(self._corners, -allowed, key=lambda corner: -corner.error)
+            if place in {0, len(self._corners)}:
+                return set(self._corners[min(place, len(self._corners) - 1)].nodes)
+            between = self._between(*self._corners[place - 1 : place + 1])
+            if between is None:
+                return set(self._corners[place].nodes)
+            self._corners.insert(place, between)
+
+    def _between(self, fast: Choice, exact: Choice) -> Choice | None:
+        """Return a corner between two; None where the line from one to the other is the hull."""
+        found = self._at((exact.seconds - fast.seconds) / (fast.error - exact.error))
+        return found if fast.error > found.error > exact.error else None
+
+    def _at(self, price: float) -> Choice:
+        """Return the choice of least seconds + price * error."""
+        if price not in self._known:
+            labels = _labelling(self.costs, price).ones()
+            nodes = frozenset(str(label) for label in labels & set(self.costs.weights))
+            error = predicted_error(self.costs, nodes)
+            self._known[price] = Choice(nodes, self._free.cost(labels), error)
+        return self._known[price]
+
+
+def _labelling(costs: Costs, price: float) -> Labelling:
+    """Return the costs of labelling nodes as integers at a price of an error.
 
     Beside its own seconds a node costs those of rounding its input where a float node wrote it, and
     of restoring its output where a float node reads it. An error is paid once for each edge.
     """
     labelling = Labelling()
+    readers = defaultdict(list)
     for node, weight in costs.weights.items():
+        readers[weight].append(node)
         saving = UNTIMED_SAVING
         if costs.times is not None:
             times = costs.times[node]
             saving = times.in_float - times.in_integers if times.is_fused else -ALWAYS
-        labelling.cost_of_one(node, price * costs.errors.get(weight, 0.0) - saving)
+        labelling.cost_of_one(node, -saving)
+    for weight, nodes in readers.items():
+        labelling.cost_of_any(nodes, ("error", weight), price * costs.errors.get(weight, 0.0))
     for edge in costs.edges.values():
         moving = costs.moving_seconds[edge.name]
         ends = [*edge.readers, *([edge.producer] if edge.producer else [])]
@@ -61,53 +133,7 @@ def integer_nodes(costs: Costs, price: float = 0.0) -> set[str]:
             labelling.cost_of_one(edge.producer, moving)
         for reader in edge.readers:
             labelling.cost_of_difference(edge.producer, reader, moving / len(edge.readers))
-    return {str(name) for name in labelling.ones() & set(costs.weights)}
-
-
-def predicted_error(costs: Costs, chosen: Collection[str]) -> float:
-    """Return the sum of the error shares of what is rounded when these nodes are integer."""
-    weights = {costs.weights[node] for node in chosen}
-    touched = {
-        edge.name
-        for edge in costs.edges.values()
-        if edge.producer in chosen or not set(edge.readers).isdisjoint(chosen)
-    }
-    return sum(costs.errors.get(name, 0.0) for name in [*sorted(weights), *sorted(touched)])
-
-
-class Choices:
-    """The fastest choice of integer nodes at each price of an error.
-
-    Prices are the powers of `CLOSENESS`, so that searches with different budgets meet the same.
-    """
-
-    def __init__(self, costs: Costs) -> None:
-        self.costs = costs
-        times = (costs.times or {}).values()
-        self._seconds = sum(abs(t.in_float) for t in times) or float(len(costs.weights))
-        self._known: dict[int, tuple[set[str], float]] = {}
-
-    def within(self, allowed: float) -> set[str]:
-        """Return the fastest choice whose predicted error is allowed."""
-        chosen = integer_nodes(self.costs)
-        if predicted_error(self.costs, chosen) <= allowed:
-            return chosen
-        middle, reach = log(self._seconds / allowed, CLOSENESS), log(PRICES, CLOSENESS)
-        low, high = floor(middle - reach), ceil(middle + reach)
-        while high - low > 1:
-            price = (low + high) // 2
-            if self._at(price)[1] <= allowed:
-                high = price
-            else:
-                low = price
-        return self._at(high)[0]
-
-    def _at(self, power: int) -> tuple[set[str], float]:
-        """Return the choice at a price, and its predicted error."""
-        if power not in self._known:
-            chosen = integer_nodes(self.costs, CLOSENESS**power)
-            self._known[power] = (chosen, predicted_error(self.costs, chosen))
-        return self._known[power]
+    return labelling
 
 
 def accurate(

@@ -1,3 +1,6 @@
+import itertools
+
+import numpy as np
 import pytest
 
 from worker.engine.quantization.fallback import (
@@ -54,6 +57,23 @@ def test_an_edge_counts_once_whatever_touches_it():
 
 def test_the_node_whose_error_is_too_large_stays_in_float():
     assert Choices(costs(v=0.5, moving=0.1)).within(0.01) == {"first"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_choice_is_faster_at_any_price_of_the_errors(seed):
+    random = np.random.default_rng(seed)
+    saved, errors = random.uniform(size=6), random.uniform(size=6)
+    times = {str(n): NodeTimes(each, 0.0, is_fused=True) for n, each in enumerate(saved)}
+    known = Costs(
+        {}, {name: name for name in times}, times, {}, dict(zip(times, errors, strict=True))
+    )
+    subsets = np.array(list(itertools.product([0, 1], repeat=6)))
+    profits = subsets @ saved - np.geomspace(1e-3, 1e3, 5000)[:, None] * (subsets @ errors)
+    corners = subsets[np.unique(profits.argmax(axis=1))]
+    fitting = corners[corners @ errors <= 1.5]
+    fastest = fitting[(fitting @ saved).argmax()]
+
+    assert Choices(known).within(1.5) == {str(n) for n in np.flatnonzero(fastest)}
 
 
 def test_measurements_correct_the_prediction():

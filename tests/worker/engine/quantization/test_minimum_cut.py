@@ -57,3 +57,14 @@ def test_no_labelling_is_cheaper(seed):
 
     found = [int(thing in labelling.ones()) for thing in range(6)]
     assert cost(found) == pytest.approx(min(map(cost, itertools.product([0, 1], repeat=6))))
+
+
+def test_the_cost_of_labellings_differs_by_what_is_charged():
+    labelling = Labelling()
+    labelling.cost_of_one("saves", -2)
+    labelling.cost_of_one("costs", 1)
+    labelling.cost_of_difference("saves", "costs", 3)
+
+    everything, nothing = labelling.cost({"saves", "costs"}), labelling.cost(set())
+
+    assert (everything - nothing, labelling.cost({"saves"}) - nothing) == (-1, 1)
