@@ -155,10 +155,9 @@ class _Collector:
         if array.dtype not in FLOAT_TYPES or not array.size:
             return
         statistics = self.observed.setdefault(name, self.statistics())
-        # NaN and infinity reach the extremes, so looking at these two is enough.
-        if not np.isfinite([array.min(), array.max()]).all():
+        statistics.update(array)
+        if not statistics.is_finite:
             raise CalibrationError(
                 f"tensor {name} holds NaN or infinite values for calibration sample {index}; mend "
                 "that sample, or exclude the nodes that read or write the tensor"
             )
-        statistics.update(array)

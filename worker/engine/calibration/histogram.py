@@ -29,16 +29,21 @@ class RunningRange:
     count: int = 0
 
     def update(self, array: Array) -> None:
-        """Take in the finite values of an array."""
+        """Take in the values of an array."""
         if array.size:
             self.count += array.size
-            self.lowest = min(self.lowest, float(array.min()))
-            self.highest = max(self.highest, float(array.max()))
+            self.lowest = float(np.minimum(self.lowest, float(array.min())))
+            self.highest = float(np.maximum(self.highest, float(array.max())))
 
     @property
     def is_empty(self) -> bool:
         """Whether no value was seen."""
         return self.lowest > self.highest
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no NaN or infinity was seen; either reaches an extreme and stays there."""
+        return self.is_empty or (math.isfinite(self.lowest) and math.isfinite(self.highest))
 
 
 @dataclass
@@ -67,10 +72,10 @@ class Histogram(RunningRange):
 
     @override
     def update(self, array: Array) -> None:
-        """Take in the finite values of an array."""
-        if not array.size:
-            return
+        """Take in the values of an array; it has no use once one was not finite."""
         super().update(array)
+        if not array.size or not self.is_finite:
+            return
         exponent = self._widen()
         # Exact in float32, since the factor is a power of two.
         scaled = _thinned(array.ravel()).astype(np.float32, copy=False) * np.float32(2.0**-exponent)

@@ -25,7 +25,8 @@ class SampleSelection:
         return sum(self.chosen)
 
     def __iter__(self) -> Iterator[Sample]:
-        return compress(self.source, self.chosen)
+        last = max((index for index, chosen in enumerate(self.chosen) if chosen), default=-1)
+        return compress(islice(self.source, last + 1), self.chosen)
 
 
 def hold_out(samples: SampleSource) -> tuple[SampleSource, SampleSource]:

@@ -1,5 +1,6 @@
 """Static quantization: 8-bit weights and activations, with ranges measured on samples."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from glob import escape
 from typing import Annotated, ClassVar, Literal, Self
@@ -147,10 +148,11 @@ class StaticQuantization(NodeSelectingPass):
         original = begun.writer.model
         begun = replace(begun, writer=self._smoothed(begun.writer, context))
         remaining = RemainingWeights(begun.writer.model)
-        choice = self._choose(begun.writer, remaining, context)
+        checked = self._checked(context) if self.fallback == "auto" else []
+        choice = self._choose(begun.writer, remaining, checked, context)
         written = begun.written(remaining, choice)
         if choice.chosen and self._is_timed(context):
-            ratio = latency_ratio(original, written.model, self._checking(context))
+            ratio = latency_ratio(original, written.model, checked)
             if ratio > SLOWER_RATIO:
                 choice.leave_all_float(f"it made the model slower: {ratio:.2f} times the latency")
                 written = begun.written(remaining, choice)
@@ -196,7 +198,11 @@ class StaticQuantization(NodeSelectingPass):
         )
 
     def _choose(
-        self, writer: StaticWriter, remaining: RemainingWeights, context: PassContext
+        self,
+        writer: StaticWriter,
+        remaining: RemainingWeights,
+        checked: Sequence[Feeds],
+        context: PassContext,
     ) -> Choice:
         """Return the nodes to compute in integers, after the calibration that it takes."""
         names = [node.name for node in writer.model.graph.node]
@@ -217,7 +223,7 @@ class StaticQuantization(NodeSelectingPass):
                 writer.write,
                 remaining,
                 counts,
-                AnswerErrors(writer.model, self._checking(context)),
+                AnswerErrors(writer.model, checked),
                 10 ** (-self.fallback_sqnr_db / 10),
                 self._is_timed(context),
                 context.workdir,
@@ -236,7 +242,7 @@ class StaticQuantization(NodeSelectingPass):
         smooth(writer.model, readers, ranges, self.types.weights.levels - 1)
         return StaticWriter(writer.model, writer.chosen, writer.options)
 
-    def _checking(self, context: PassContext) -> list[Feeds]:
+    def _checked(self, context: PassContext) -> list[Feeds]:
         """Return feeds that did not calibrate, as far as there are enough."""
         checked: list[Feeds] = []
         values = 0

@@ -19,6 +19,19 @@ def test_range_holds_all_values_seen(statistics):
     assert (seen.lowest, seen.highest) == (-2.0, 1.5)
 
 
+@pytest.mark.parametrize("statistics", [RunningRange, Histogram])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_knows_of_a_value_that_was_not_finite(statistics, value):
+    seen = statistics()
+    seen.update(np.array([1.0], np.float32))
+    assert seen.is_finite
+
+    seen.update(np.array([2.0, value], np.float32))
+    seen.update(np.array([3.0], np.float32))
+
+    assert not seen.is_finite
+
+
 def test_every_value_is_counted_in_the_bin_that_holds_it():
     histogram = Histogram()
 

@@ -48,3 +48,15 @@ def test_a_part_can_be_read_again():
 def test_takes_the_first_samples_only():
     assert numbers(at_most(Numbered(5), 2)) == [0, 1]
     assert numbers(first(Numbered(5), 3)) == [0, 1, 2]
+
+
+class Broken(Numbered):
+    """Samples of which the last cannot be read."""
+
+    def __iter__(self):
+        yield from (Sample({"x": np.array(index)}) for index in range(self.count - 1))
+        raise ValueError
+
+
+def test_reads_nothing_behind_the_last_sample_it_takes():
+    assert numbers(at_most(Broken(5), 2)) == [0, 1]
