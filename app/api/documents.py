@@ -61,7 +61,7 @@ def parse_yaml(text: bytes) -> object:
         _check_yaml_events(text)
         _check_yaml_keys(yaml.compose(text, Loader=_YAML_LOADER))
         document: object = yaml.load(text, Loader=_YAML_LOADER)  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise BadRequestError(
             f"the body is not valid YAML: {error}", code="invalid_yaml"
         ) from error

@@ -221,6 +221,7 @@ def test_refuses_what_is_others(client, stranger, model):
         (b"a: 2026-01-01\n", "application/yaml"),
         (b"a: .nan\n", "application/yaml"),
         (b"1: 2\n", "application/yaml"),
+        (b"a: " + b"9:" * 300 + b"1.5", "application/yaml"),
         (b"\x00", "application/yaml"),
     ],
 )
