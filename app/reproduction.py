@@ -110,10 +110,10 @@ def _check(recipe: Recipe, files: Ingredients) -> None:
     ):
         if path is None and sha256 is not None:
             raise ReproductionError(
-                f"the job used a {name} dataset: give it by --{name} (SHA-256 {sha256})"
+                f"the job used {name} data: give it by --{name} (SHA-256 {sha256})"
             )
         if path is not None and sha256 is None:
-            raise ReproductionError(f"the job used no {name} dataset: leave --{name} out")
+            raise ReproductionError(f"the job used no {name} data: leave --{name} out")
         if path is not None and _sha256(path) != sha256:
             raise ReproductionError(
                 f"{path} is not the {name} file of the job, whose SHA-256 is {sha256}"
