@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
-from app.api import datasets, discovery, jobs, models, openapi, probes, results, sweeps
+from app.api import datasets, discovery, events, jobs, models, openapi, probes, results, sweeps
 from app.api.middleware import ObservingMiddleware
 from app.api.problems import install_problem_handlers
 from app.api.sharing import SharedCalls
@@ -40,7 +40,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.preflight_calls = SharedCalls(app.state.validation_limiter)
     app.add_middleware(ObservingMiddleware, metrics=app.state.metrics)
     install_problem_handlers(app)
-    routers = [part.router for part in (models, datasets, jobs, sweeps, results, discovery, probes)]
+    parts = (models, datasets, jobs, events, sweeps, results, discovery, probes)
+    routers = [part.router for part in parts]
     for router in routers:
         app.include_router(router)
     app.state.api_routes = [

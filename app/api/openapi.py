@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.api.problems import Problem
-from app.api.schemas import JobRequest
+from app.api.schemas import JobEvent, JobRequest
 from app.api.sweep_schemas import SweepRequest
 from worker.engine.report.report import Report
 
@@ -27,7 +27,13 @@ Upload a model, submit a job with a compression spec, poll the job with `Prefer:
 download the artifact and the report. Every error is an RFC 9457 problem whose `detail` says what
 to change and whose `code` is stable.
 """
-DOCUMENTED_BODIES: tuple[type[BaseModel], ...] = (JobRequest, SweepRequest, Problem, Report)
+DOCUMENTED_BODIES: tuple[type[BaseModel], ...] = (
+    JobRequest,
+    JobEvent,
+    SweepRequest,
+    Problem,
+    Report,
+)
 """What OpenAPI describes though no signature names it."""
 _BINARY = {"type": "string", "format": "binary"}
 _SPEC_YAML = """\

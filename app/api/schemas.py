@@ -145,13 +145,12 @@ class JobUrls(Body):
     """Where to go on; null where there is nothing (yet)."""
 
     self: str
-    events: str | None
+    events: str
     cancel: str | None
     artifact: str | None
     alternatives: list[str] = []
     """Of a job with a goal: what was found besides the choice, the best first."""
     report: str | None
-    page: str | None
 
 
 class Job(Body):
@@ -206,6 +205,15 @@ class Job(Body):
         )
 
 
+class JobEvent(Body):
+    """How a job is just now."""
+
+    state: JobState
+    stage: str | None
+    progress: float = Field(ge=0, le=1)
+    attempt: int
+
+
 class Method(Body):
     """A compression method: an entry of a spec's `passes`."""
 
@@ -247,7 +255,7 @@ def _job_urls(row: JobRow) -> JobUrls:
     has_result = row.state == "succeeded"
     return JobUrls(
         self=base,
-        events=None,
+        events=f"{base}/events",
         cancel=None if row.state in TERMINAL_STATES else f"{base}/cancel",
         artifact=f"{base}/artifact" if has_result else None,
         alternatives=[
@@ -255,5 +263,4 @@ def _job_urls(row: JobRow) -> JobUrls:
             for number in range((row.metrics or {}).get("alternatives", 0))
         ],
         report=f"{base}/report" if has_result else None,
-        page=None,
     )

@@ -41,12 +41,11 @@ def test_answers_with_the_queued_job_and_rings_for_a_worker(client, model, queue
     assert job["verdict"] is job["metrics"] is job["error"] is job["started_at"] is None
     assert job["urls"] == {
         "self": url,
-        "events": None,
+        "events": f"{url}/events",
         "cancel": f"{url}/cancel",
         "artifact": None,
         "alternatives": [],
         "report": None,
-        "page": None,
     }
     assert client.get(url).json() == job
 
