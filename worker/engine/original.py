@@ -1,5 +1,6 @@
 """The original of a job: the upload as it came, ready to be compressed and compared with."""
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from worker.engine.cache import Cache
 from worker.engine.datasets.job_samples import JobSamples, choose_samples
 from worker.engine.datasets.splitting import first
+from worker.engine.errors import ResourceError
 from worker.engine.evaluation import Scoring, choose_thresholds, score_original
 from worker.engine.inspection import describe
 from worker.engine.measures import measure
@@ -21,6 +23,9 @@ from worker.engine.report.contents import ModelMeasures
 from worker.engine.requests import CompressModel, ModelInfo
 from worker.engine.runtime import ExecutionProvider, Session, open_session
 from worker.engine.samples import Feeds
+
+THREADS_ANYWHERE = 16
+"""May be asked for whatever the machine, so that a larger one's reports can be reproduced."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ def open_original(request: CompressModel, folder: Path, progress: Progress) -> O
         info = describe(loaded.model, loaded.size_bytes)
         options = spec.evaluation.latency
         threads = 1 if options is None else options.threads
+        _check_threads(threads)
         provider = spec.execution_provider or request.default_execution_provider
         started = time.perf_counter()
         session = open_session(loaded.path, threads=threads, execution_provider=provider)
@@ -109,6 +115,21 @@ def open_original(request: CompressModel, folder: Path, progress: Progress) -> O
         )
         original.prepared_for(spec.passes or [])
     return original
+
+
+def _check_threads(threads: int) -> None:
+    """Refuse threads that only wait for each other: they time nothing, and fill the memory.
+
+    Raises:
+        ResourceError: the machine has too few processors.
+    """
+    processors = os.cpu_count() or 1
+    most = max(processors, THREADS_ANYWHERE)
+    if threads > most:
+        raise ResourceError(
+            f"evaluation.latency.threads is {threads}, and this machine has {processors} "
+            f"processors; ask for {most} at most"
+        )
 
 
 def _cache_folder(request: CompressModel, folder: Path) -> Path | None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.dataset_files import write_npz
 from tests.onnx_models import small_convnet
-from worker.engine.errors import InvalidDatasetError, PassError, VerificationError
+from worker.engine.errors import InvalidDatasetError, PassError, ResourceError, VerificationError
 from worker.engine.operations import run
 from worker.engine.requests import CompressedModel, CompressModel
 
@@ -144,6 +144,13 @@ def test_a_pass_that_finds_nothing_to_do_is_an_error(compress):
 
 def test_latency_can_be_left_out(compress):
     assert compress(WEIGHTS, evaluation={"latency": None}).report.latency is None
+
+
+def test_refuses_more_threads_than_could_ever_run(compress, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+
+    with pytest.raises(ResourceError, match="has 2 processors; ask for 16 at most"):
+        compress(WEIGHTS, evaluation={"latency": {"threads": 17}})
 
 
 def test_says_which_nodes_cost_the_answers(compress, images):
