@@ -75,6 +75,17 @@ class Storage:
         """Return a private folder for files on their way in."""
         return self._spool
 
+    @contextmanager
+    def work_folder(self, name: str) -> Iterator[Path]:
+        """Make a private folder in the spool, and remove it with all that a child left there."""
+        folder = self._spool / name
+        with _faults("make", name):
+            folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            remove_folder(folder)
+
     def put(self, path: Path, key: str) -> None:
         """Publish a finished file at once, or not at all; a file of the spool may be moved.
 

@@ -7,8 +7,7 @@ token does; whoever lost the job to another worker, or found it cancelled, chang
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from sqlalchemy.orm import Session
 
 from app.db import SessionFactory, database_now
 from app.errors import StorageError
-from app.folders import remove_folder
 from app.queue import Queue
 from app.repositories import artifacts, datasets, jobs, models, reaping
 from app.settings import Settings
@@ -96,6 +94,9 @@ class Runner:
             self._retry_if_killed(job, token, error)
         except (StorageError, SQLAlchemyError) as error:
             self._retry_later(job, token, error)
+        except OSError as error:  # of the spool; its own words name files of ours
+            fault = StorageError(f"the worker cannot use its disk: {error.strerror}")
+            self._retry_later(job, token, fault)
         except SystemExit:
             self._release(job, token, crashed=False, delay_seconds=0)  # the worker is stopping
             raise
@@ -107,7 +108,7 @@ class Runner:
     def _compress(self, job: JobRow, token: str, heartbeat: Heartbeat) -> None:
         """Take a claimed job from its inputs to its published result."""
         started = time.monotonic()
-        with self._work_folder(job.id, token) as folder:
+        with self._storage.work_folder(f"{job.id}.{token}") as folder:
             model, request, limits = self._prepare(job, folder)
             answer = self._sandbox.run_json(
                 request,
@@ -205,19 +206,11 @@ class Runner:
             created_at=now,
         )
 
-    @contextmanager
-    def _work_folder(self, job_id: str, token: str) -> Iterator[Path]:
-        """Make the attempt's private folder, and remove it whatever happens."""
-        folder = self._storage.spool() / f"{job_id}.{token}"
-        folder.mkdir(mode=0o700)
-        try:
-            yield folder
-        finally:
-            remove_folder(folder)
-
     def _retry_if_killed(self, job: JobRow, token: str, error: ChildFailedError) -> None:
         """Try a job again whose child was killed from outside, up to a bound."""
-        if error.was_killed and job.crashes + 1 < self._settings.max_crashes:
+        if error.code == "disk_full":
+            self._retry_later(job, token, StorageError(str(error)))
+        elif error.was_killed and job.crashes + 1 < self._settings.max_crashes:
             self._release(job, token, crashed=True, delay_seconds=0)
         else:
             self._fail(job, token, error.code, str(error))

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from uuid import uuid4
 
 from app.errors import AppError, InvalidRequestError, UnavailableError
 from app.services.context import ServiceContext
@@ -27,7 +26,7 @@ def inspect_model(context: ServiceContext, upload: Upload) -> ModelInfo:
     Raises:
         EngineError: it is not a valid model; the code and message say why.
     """
-    with _workdir(context) as workdir, _child_failures("model"):
+    with context.storage.work_folder(f"inspect-{uuid4().hex}") as workdir, _child_failures("model"):
         request = InspectModel(
             model_path=upload.path, workdir=workdir, limits=_unpack_limits(context)
         )
@@ -40,7 +39,7 @@ def preflight_model(context: ServiceContext, upload: Upload) -> Preflight:
     Raises:
         EngineError: it cannot be read, or no method can take it.
     """
-    with _workdir(context) as workdir, _child_failures("model"):
+    with context.storage.work_folder(f"inspect-{uuid4().hex}") as workdir, _child_failures("model"):
         request = PreflightModel(
             model_path=upload.path, workdir=workdir, limits=_unpack_limits(context)
         )
@@ -58,7 +57,10 @@ def inspect_dataset(
     Raises:
         EngineError: it is malformed or does not fit; the code and message say why.
     """
-    with _workdir(context) as workdir, _child_failures("dataset"):
+    with (
+        context.storage.work_folder(f"inspect-{uuid4().hex}") as workdir,
+        _child_failures("dataset"),
+    ):
         request = InspectDataset(
             dataset_path=upload.path,
             workdir=workdir,
@@ -67,12 +69,6 @@ def inspect_dataset(
             limits=_unpack_limits(context),
         )
         return context.sandbox.run(request, _limits(context, upload))
-
-
-@contextmanager
-def _workdir(context: ServiceContext) -> Iterator[Path]:
-    with TemporaryDirectory(prefix="inspect-", dir=context.storage.spool()) as folder:
-        yield Path(folder)
 
 
 def _unpack_limits(context: ServiceContext) -> UnpackLimits:

@@ -1,8 +1,7 @@
 """Preflights: made in the sandbox once for the bytes of a model, then kept."""
 
 from importlib.metadata import version
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from uuid import uuid4
 
 from pydantic import ValidationError
 from sqlalchemy.exc import IntegrityError
@@ -41,8 +40,8 @@ def make(context: ServiceContext, model: ModelRow) -> Preflight:
         return known
     if not context.storage.exists(model.storage_key):
         raise GoneError("the model's file is gone; upload it again")
-    with TemporaryDirectory(prefix="preflight-", dir=context.storage.spool()) as folder:
-        path = Path(folder) / "model"
+    with context.storage.work_folder(f"preflight-{uuid4().hex}") as folder:
+        path = folder / "model"
         context.storage.fetch(model.storage_key, path)
         made = preflight_model(context, Upload(path, model.name, model.sha256, model.size_bytes))
     _keep(context, model, made)

@@ -188,6 +188,22 @@ def test_spool_is_private(storage):
     assert storage.spool().stat().st_mode & 0o777 == 0o700
 
 
+def test_a_work_folder_goes_with_all_that_is_in_it(local):
+    with local.work_folder("work") as folder:
+        (folder / "closed").mkdir()
+        (folder / "closed" / "file").write_text("x")
+        (folder / "closed").chmod(0)
+
+    assert list(local.spool().iterdir()) == []
+
+
+def test_a_work_folder_that_cannot_be_made_is_a_fault(local):
+    local.spool().rmdir()
+
+    with pytest.raises(StorageError), local.work_folder("work"):
+        pass
+
+
 def test_cleaning_the_spool_keeps_what_is_new(local):
     spooled(local, name="new")
     spooled(local, name="old")

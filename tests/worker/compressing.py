@@ -3,6 +3,7 @@
 It makes each way for an attempt to end happen at will, in a real child process.
 """
 
+import errno
 import os
 import signal
 import socket
@@ -76,6 +77,8 @@ def _end_early(behaviour: str, spec: dict[str, Any]) -> None:
         time.sleep(spec["seconds"])
     if behaviour == "refuse":
         raise PassError("no node can be quantized", code="nothing_to_compress")
+    if behaviour == "fill the disk":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if behaviour == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if behaviour == "abort":

@@ -2,6 +2,7 @@ import hashlib
 import json
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -239,6 +240,34 @@ def test_tries_later_while_the_storage_is_down_and_then_fails(runner, service, s
 
     assert states == ["queued", "queued", "failed"]
     assert service.job(job_id).error["code"] == "storage_unavailable"
+
+
+def test_tries_later_while_the_child_finds_the_disk_full_and_then_fails(runner, service, queue):
+    job_id = service.submit("fill the disk")
+
+    states = []
+    for _ in range(3):
+        runner.run_job(job_id)
+        states.append(service.job(job_id).state)
+
+    assert states == ["queued", "queued", "failed"]
+    assert service.job(job_id).error["code"] == "storage_unavailable"
+    assert queue.sent == []
+
+
+def test_tries_later_while_the_spool_cannot_be_written(runner, service, monkeypatch):
+    def write_text(*_arguments):
+        raise OSError(28, "No space left on device", "/where/it/is")
+
+    job_id = service.submit("succeed")
+    monkeypatch.setattr(Path, "write_text", write_text)
+
+    for _ in range(3):
+        runner.run_job(job_id)
+
+    error = service.job(job_id).error
+    assert error["code"] == "storage_unavailable"
+    assert error["detail"].startswith("the worker cannot use its disk: No space left on device")
 
 
 def test_hands_the_job_back_when_the_worker_stops(

@@ -5,6 +5,7 @@ one JSON line on stdin, whose end afterwards means that the parent is gone. Even
 `EVENTS_FD`: stdout and stderr belong to the libraries.
 """
 
+import errno
 import importlib
 import json
 import os
@@ -15,7 +16,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -101,23 +102,32 @@ def _outcome(work: Callable[[], BaseModel]) -> dict[str, Any]:
         # by way of text, in which numbers that are not finite become null, as JSON wants
         return {"answer": json.loads(work().model_dump_json())}
     except Exception as error:  # noqa: BLE001 - the boundary of the process: nothing gets past it
-        if _is_out_of_memory(error):
-            return {"failure": {"code": "out_of_memory", "traceback": ""}}
+        for cause in _causes(error):
+            if (code := _shortage(cause)) is not None:
+                return {"failure": {"code": code, "traceback": ""}}
         if isinstance(error, EngineError):
             kind = type(error).__name__
             return {"error": {"type": kind, "code": error.code, "message": str(error)}}
         return {"failure": {"code": "internal_error", "traceback": traceback.format_exc()}}
 
 
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Return whether a shortage of memory is at the root of an error, whoever wrapped it."""
+def _shortage(error: Exception) -> str | None:
+    """Return the code of what ran out, if that is what an error means."""
+    if runtime.is_out_of_memory(error):
+        return "out_of_memory"
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "disk_full"
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[Exception]:
+    """Yield an error and those at its root, whoever wrapped them."""
     seen: set[int] = set()  # an error may be its own cause
     while error is not None and id(error) not in seen:
-        if isinstance(error, Exception) and runtime.is_out_of_memory(error):
-            return True
+        if isinstance(error, Exception):
+            yield error
         seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return False
 
 
 def _access(request: dict[str, Any], entry_point: str, limits: Limits) -> Access:

@@ -103,6 +103,11 @@ class Conversation:
         )
         return ChildFailedError(message, code="out_of_memory")
 
+    def disk_full(self) -> ChildFailedError:
+        """Return the error of a child that could not write what it made."""
+        message = f"the disk was full while {self._activity}; free some of it, or wait"
+        return ChildFailedError(message, code="disk_full", was_killed=True)
+
     def internal_error(self, details: str) -> ChildFailedError:
         """Log the details of a mistake of ours; return the error that tells nothing of them."""
         logger.error("sandbox.internal_error", stage=self.stage, details=details, output=self._tail)

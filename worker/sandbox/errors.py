@@ -2,13 +2,14 @@
 
 from typing import Literal
 
-FailureCode = Literal["out_of_memory", "time_limit", "crashed", "internal_error"]
+FailureCode = Literal["out_of_memory", "time_limit", "crashed", "disk_full", "internal_error"]
 
 
 class ChildFailedError(Exception):
     """The child ended without an answer; the message says what to change.
 
-    `was_killed` means that the signal came from outside, so the request may not be to blame.
+    `was_killed` means that the cause came from outside, such as a signal or a full disk, so the
+    request may not be to blame.
     """
 
     def __init__(self, message: str, *, code: FailureCode, was_killed: bool = False) -> None:

@@ -115,6 +115,8 @@ def _result(event: JsonObject, conversation: Conversation) -> JsonObject:
         raise _engine_error(told["type"])(told["message"], code=told["code"])
     if event["failure"]["code"] == "out_of_memory":
         raise conversation.out_of_memory()
+    if event["failure"]["code"] == "disk_full":
+        raise conversation.disk_full()
     raise conversation.internal_error(event["failure"]["traceback"])
 
 

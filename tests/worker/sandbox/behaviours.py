@@ -1,6 +1,7 @@
 """Entry points for the sandbox's child that misbehave on request."""
 
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -85,6 +86,11 @@ def _wrap_memory_error(_: Behave) -> None:
         np.ones(2**50, dtype=np.uint8)
     except MemoryError as error:
         raise InvalidModelError("cannot be loaded") from error
+
+
+def _fill_the_disk(_: Behave) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/secret")
+    raise InvalidModelError("cannot be written") from full
 
 
 def _segfault(_: Behave) -> None:
@@ -173,6 +179,7 @@ BEHAVIOURS: dict[str, Callable[[Behave], str | None]] = {
     "connect": _connect,
     "eat memory": _eat_memory,
     "exit": _exit,
+    "fill the disk": _fill_the_disk,
     "hang": _hang,
     "watch memory": _watch_memory,
     "hang in operation": _hang_in_operation,

@@ -118,6 +118,14 @@ def test_calls_each_shortage_of_memory_by_its_name(ask, behaviour):
     assert caught.value.code == "out_of_memory"
 
 
+def test_blames_nobody_for_a_full_disk(ask):
+    with pytest.raises(ChildFailedError, match=r"^the disk was full while behaving") as caught:
+        ask("fill the disk")
+
+    assert caught.value.code == "disk_full"
+    assert caught.value.was_killed
+
+
 @linux_only
 def test_watches_the_memory_of_a_child_that_uses_cuda(ask):
     with pytest.raises(ChildFailedError) as caught:
