@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from typing_extensions import override
+
 from app import processes
 
 LOG_BYTES = 10 * 2**20
@@ -36,6 +38,14 @@ class Program:
     prepare: Callable[[], None] = field(default=lambda: None)
 
 
+class LossyLog(RotatingFileHandler):
+    """A rotated log that loses lines while the disk is full, and does not fill the terminal."""
+
+    @override
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Go on without the line."""
+
+
 class Part:
     """One supervised process; what it prints goes to `<log folder>/<name>.log`, rotated."""
 
@@ -50,7 +60,7 @@ class Part:
         self._deaths: deque[float] = deque(maxlen=DEATHS_A_MINUTE)
         self._start_at = 0.0
         self._log_path = log_folder / f"{self.name}.log"
-        self._log = RotatingFileHandler(
+        self._log = LossyLog(
             self._log_path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8"
         )
 
@@ -117,7 +127,8 @@ class Part:
     def close(self) -> None:
         """End the process, if it still runs, and close the log."""
         self.kill()
-        self._log.close()
+        with suppress(OSError):  # the disk is full: its last lines are lost
+            self._log.close()
 
     def last_words(self) -> str:
         """Return where the log is and its last lines, for people."""

@@ -42,6 +42,18 @@ def test_writes_what_the_process_prints_to_its_log(make_part, tmp_path):
     assert log.read_text() == "hello\n"
 
 
+def test_loses_lines_in_silence_while_the_disk_is_full(make_part, tmp_path, capsys):
+    part = make_part("import time; print('hello', flush=True); time.sleep(9)")
+    (tmp_path / "full").symlink_to("/dev/full")
+    part._log.close()
+    part._log.baseFilename = str(tmp_path / "full")
+
+    tend_until(part, lambda: part._last_lines)
+
+    assert list(part._last_lines) == ["hello"]
+    assert capsys.readouterr().err == ""
+
+
 def test_starts_a_dead_process_again(make_part, tmp_path, capsys):
     log = tmp_path / "worker.log"
     part = make_part("import os, time; print(os.getpid(), flush=True); time.sleep(60)")
