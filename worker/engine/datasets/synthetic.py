@@ -15,7 +15,10 @@ from worker.engine.runtime import Session, run
 from worker.engine.samples import Array, DataOrigin, Feeds, Sample
 
 SAMPLE_COUNT = 20
-TRIAL_SIZES = (32, 64, 16, 224, 128, 256, 320, 640, 8, 4, 2, 1, 48, 96, 512, 1024, 80)
+TRIAL_SIZES = (
+    *(32, 64, 16, 224, 128, 256, 320, 640, 8, 4, 2, 1, 48, 96, 512, 1024, 80),
+    *(4096, 16000),
+)
 """Sizes tried, in this order, for dimensions that the graph leaves free ..."""
 IMAGE_SIZES = (224, 320, 640)
 """... and those tried before them where the graph takes images."""
@@ -24,6 +27,7 @@ TRIAL_SCALARS = (1, 16000, 0)
 MAX_SAMPLE_BYTES = 2**28
 BATCH_NAMES = re.compile(r"(^|[^a-z])(batch|n|bs)([^a-z]|$)|batch", re.IGNORECASE)
 MASK_NAMES = re.compile(r"mask", re.IGNORECASE)
+LENGTH_NAMES = re.compile(r"len(gth)?s?$", re.IGNORECASE)
 STATE_NAMES = re.compile(r"state|hidden|cache|past|memory|^[hc](_?0|_in)?$", re.IGNORECASE)
 INTEGERS_BELOW = 2
 """Where nothing says how far an integer input may go, 0 and 1 are always within a table."""
@@ -73,12 +77,25 @@ class SyntheticSamples:
             return np.ones(shape, dtype)
         if dtype.kind == "f":
             return random.standard_normal(shape, np.float32).astype(dtype)
+        return self._integers(tensor, shape, random).astype(dtype)
+
+    def _integers(
+        self, tensor: TensorInfo, shape: tuple[int, ...], random: np.random.Generator
+    ) -> Array:
         if not shape:
-            return np.asarray(self.trial.scalar).astype(dtype)
-        below = self.integers_below.get(tensor.name, INTEGERS_BELOW)
-        if dtype == np.uint8 and len(shape) == 4:
-            below = 256
-        return random.integers(0, below, shape).astype(dtype)
+            return np.asarray(self.trial.scalar)
+        if tensor.name in self.integers_below:
+            return random.integers(0, self.integers_below[tensor.name], shape)
+        if LENGTH_NAMES.search(tensor.name):
+            return np.full(shape, self._longest())
+        is_image = tensor.dtype == "uint8" and len(shape) == 4
+        return random.integers(0, 256 if is_image else INTEGERS_BELOW, shape)
+
+    def _longest(self) -> int:
+        """Return how long a sequence is: what was tried, or where nothing is open what is given."""
+        shapes = resolve_shapes(self.inputs, self.trial.size).values()
+        sizes = [size for shape in shapes for size in shape[1:]]
+        return self.trial.size if self.trial.size in sizes else max(sizes, default=1)
 
 
 def synthesize(
@@ -197,12 +214,16 @@ def _size(tensor: TensorInfo, axis: int, symbols: Mapping[str, int], size: int) 
 
 
 def _is_batch(tensor: TensorInfo, axis: int) -> bool:
-    shape = tensor.shape or []
+    """Return whether an axis counts independent items: the first, or one that says so instead."""
+    shape = tensor.shape or [None]
+    first = shape[0]
     if axis == 0:
         return True
-    name = shape[axis]
-    if isinstance(name, str) and BATCH_NAMES.search(name):
-        return True
-    first = shape[0]
+    if _is_named_batch(shape[axis]):
+        return not _is_named_batch(first)
     is_fixed = isinstance(first, int) and first > 0
     return is_fixed and len(shape) == 3 and axis == 1
+
+
+def _is_named_batch(dimension: int | str | None) -> bool:
+    return isinstance(dimension, str) and BATCH_NAMES.search(dimension) is not None

@@ -106,6 +106,36 @@ def test_states_start_at_zero_and_masks_are_full():
     assert sample.feeds["state"].tolist() == [[0, 0, 0, 0]]
 
 
+@pytest.mark.parametrize(("columns", "length"), [("N", 4096), (100, 100)])
+def test_lengths_are_those_of_the_sequences(columns, length):
+    """What comes after the first 2000 samples is empty for all but the longest sizes tried."""
+    model = model_of(
+        [
+            helper.make_node("Shape", ["waveforms"], ["whole"], name="shape", start=1),
+            helper.make_node("Sub", ["waveforms_lens", "whole"], ["missing"], name="sub"),
+            helper.make_node("Slice", ["waveforms", "start", "end", "axis"], ["y"], name="slice"),
+        ],
+        inputs=[
+            float_value("waveforms", ["batch_size", columns]),
+            helper.make_tensor_value_info("waveforms_lens", TensorProto.INT64, ["batch_size"]),
+        ],
+        outputs=[
+            helper.make_tensor_value_info("missing", TensorProto.INT64, ["batch_size"]),
+            float_value("y", ["batch_size", "rest"]),
+        ],
+        weights={
+            "start": np.array([2000 if columns == "N" else 10]),
+            "end": np.array([2**31]),
+            "axis": np.array([1]),
+        },
+    )
+
+    [sample, *_] = samples_for(model)
+
+    assert sample.feeds["waveforms"].shape == (1, length)
+    assert sample.feeds["waveforms_lens"].tolist() == [length]
+
+
 def test_images_are_of_a_usual_size():
     model = model_of(
         [helper.make_node("Relu", ["image"], ["y"], name="relu")],
