@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from math import prod
 from pathlib import Path
@@ -23,8 +24,7 @@ import onnxruntime
 from worker.engine.processor import processor
 from worker.engine.samples import Array, SampleSource
 
-FORMAT = "1"
-"""Changes whenever what a key stands for does."""
+ENGINE = Path(__file__).parent
 MAX_ENTRY_BYTES = 256 * 2**20
 """Larger entries are not kept."""
 SUFFIX = ".npz"
@@ -38,18 +38,27 @@ DAMAGED = (
 def cache_key(kind: str, *parts: str | bytes) -> str:
     """Return the key of a result of some kind: a digest of all that decides it.
 
-    What is the same for all results of one installation (versions and the processor, whose kernels
-    round differently) is always part of it; `parts` are the rest: the model's bytes, the data's
-    digest, options as JSON, the execution provider.
+    What is the same for all results of one installation (versions, the engine's own code, and the
+    processor, whose kernels round differently) is always part of it; `parts` are the rest: the
+    model's bytes, the data's digest, options as JSON, the execution provider.
     """
     digest = hashlib.sha256()
     cpu, flags = processor()
-    installation = (FORMAT, onnxruntime.__version__, version("numpy"), cpu, *flags)
+    installation = (_code_sha256(ENGINE), onnxruntime.__version__, version("numpy"), cpu, *flags)
     for part in (*installation, kind, *parts):
         data = part.encode() if isinstance(part, str) else part
         # With its length before each, no two lists of parts are the same bytes.
         digest.update(len(data).to_bytes(8, "big"))
         digest.update(data)
+    return digest.hexdigest()
+
+
+@cache
+def _code_sha256(folder: Path) -> str:
+    """Return the digest of code: what it works out may change with any line of it."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 

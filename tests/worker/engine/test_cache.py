@@ -124,6 +124,20 @@ def test_a_key_tells_where_one_part_ends():
     assert cache_key("test", "ab") == cache_key("test", b"ab")
 
 
+def test_a_key_changes_with_the_engine(tmp_path, monkeypatch):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    (tmp_path / "old/rounding.py").write_text("up")
+    (tmp_path / "new/rounding.py").write_text("down")
+
+    keys = []
+    for engine in ("old", "new", "old"):
+        monkeypatch.setattr("worker.engine.cache.ENGINE", tmp_path / engine)
+        keys.append(cache_key("grid", "model"))
+
+    assert keys[0] == keys[2] != keys[1]
+
+
 def test_data_is_told_apart_by_values_shapes_and_names():
     values = np.arange(4, dtype=np.float32)
     digests = {
