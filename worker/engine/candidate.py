@@ -17,7 +17,7 @@ from worker.engine.passes.base import Pass, PassContext, SkippedNode
 from worker.engine.preparation.prepare import Prepared
 from worker.engine.progress import Progress
 from worker.engine.report.contents import PassReport
-from worker.engine.ruin import faint_warnings, find_ruin, ruin_error, sigmoid_outputs
+from worker.engine.ruin import find_ruin, ruin_error, sigmoid_outputs, unjudged_warnings
 from worker.engine.tidying import Tidied, tidy
 from worker.engine.timing import LoadedPair
 from worker.engine.verification import open_result, verify_file
@@ -160,4 +160,4 @@ def _judge_answers(
         pair = ModelPair(written.prepared.model, written.loaded.model, written.making.tidied)
         blame = describe_blame(pair, sample.feeds, folder / "blame")
         raise ruin_error(ruins, fidelity, limit_db, blame)
-    return faint_warnings(fidelity, limit_db, sigmoids)
+    return unjudged_warnings(fidelity, limit_db, sigmoids)

@@ -60,16 +60,23 @@ def is_faint(output: OutputFidelity) -> bool:
     )
 
 
-def faint_warnings(
+def unjudged_warnings(
     fidelity: Sequence[OutputFidelity], limit_db: float, sigmoids: Collection[str]
 ) -> list[str]:
     """Return a warning for each output that these samples cannot judge."""
-    return [
+    faint = [
         f'"{output.output}" stays below {LOWEST_YES:g} on every sample, so that its SQNR says'
         " little: provide an evaluation dataset that holds what the model looks for"
         for output in fidelity
         if output.output in sigmoids and is_faint(output) and _reason(output, limit_db)
     ]
+    silent = [
+        f'"{output.output}" is zero on every sample, which says nothing of the compressed model:'
+        " provide an evaluation dataset that the model has answers to"
+        for output in fidelity
+        if output.agreement is None and output.peak == 0
+    ]
+    return faint + silent
 
 
 def ruin_error(

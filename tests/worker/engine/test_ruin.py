@@ -3,7 +3,7 @@ from onnx import helper
 
 from tests.onnx_models import float_value, model_of
 from worker.engine.report.quality import ChannelGroup, OutputFidelity
-from worker.engine.ruin import faint_warnings, find_ruin, ruin_error, sigmoid_outputs
+from worker.engine.ruin import find_ruin, ruin_error, sigmoid_outputs, unjudged_warnings
 
 
 def output(**figures):
@@ -53,7 +53,7 @@ def test_a_sigmoid_that_finds_nothing_is_a_warning():
     fidelity = [output(sqnr_db=-20.0, max_abs_error=0.1, rms_error=0.005, peak=0.2)]
 
     assert find_ruin(fidelity, 3.0, {"y"}) == []
-    assert "evaluation dataset that holds" in faint_warnings(fidelity, 3.0, {"y"})[0]
+    assert "evaluation dataset that holds" in unjudged_warnings(fidelity, 3.0, {"y"})[0]
     assert len(find_ruin(fidelity, 3.0, ())) == 1
 
 
@@ -62,13 +62,21 @@ def test_a_sigmoid_with_an_answer_to_lose_is_judged(rms_error, peak):
     fidelity = [output(sqnr_db=-20.0, max_abs_error=0.9, rms_error=rms_error, peak=peak)]
 
     assert len(find_ruin(fidelity, 3.0, {"y"})) == 1
-    assert faint_warnings(fidelity, 3.0, {"y"}) == []
+    assert unjudged_warnings(fidelity, 3.0, {"y"}) == []
 
 
 def test_a_good_sigmoid_brings_no_warning():
     fidelity = [output(sqnr_db=30.0, max_abs_error=1e-3, rms_error=1e-4, peak=0.2)]
 
-    assert faint_warnings(fidelity, 3.0, {"y"}) == []
+    assert unjudged_warnings(fidelity, 3.0, {"y"}) == []
+
+
+def test_an_output_of_zeros_is_a_warning():
+    fidelity = [output(max_abs_error=0.0, rms_error=0.0, peak=0.0), output(agreement=1.0)]
+
+    [warning] = unjudged_warnings(fidelity, 3.0, ())
+
+    assert "is zero on every sample" in warning
 
 
 def test_finds_the_outputs_of_sigmoids():

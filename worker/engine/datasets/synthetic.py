@@ -103,6 +103,8 @@ def synthesize(
 ) -> SyntheticSamples:
     """Return samples that the model runs on, found by trial where the graph leaves sizes open.
 
+    Those are preferred that it answers with more than zeros.
+
     Raises:
         CalibrationError: no guess makes the model run: it needs real samples.
     """
@@ -114,16 +116,22 @@ def synthesize(
         )
     below = table_sizes(model)
     reason = ""
+    silent: SyntheticSamples | None = None
     for trial in trials(inputs):
         samples = SyntheticSamples(inputs, below, trial, seed)
         try:
-            _try(session, samples)
+            answers = _try(session, samples)
         except ResourceError:
             raise
         except EngineError as error:
             reason = reason or str(error)
         else:
-            return samples
+            floats = [answer for answer in answers if answer.dtype.kind == "f"]
+            if not floats or any(np.nan_to_num(answer).any() for answer in floats):
+                return samples
+            silent = silent or samples
+    if silent is not None:
+        return silent
     raise CalibrationError(
         f"the model does not run on made-up inputs ({reason}): provide a calibration dataset"
     )
@@ -179,14 +187,17 @@ def trials(inputs: Sequence[TensorInfo], sizes: tuple[int, ...] = ()) -> Iterato
         yield Trial(size, scalar)
 
 
-def _try(session: Session, samples: SyntheticSamples) -> None:
+def _try(session: Session, samples: SyntheticSamples) -> list[Array]:
+    """Return the answers to the first sample."""
     shapes = resolve_shapes(samples.inputs, samples.trial.size)
     for name, shape in shapes.items():
         if np.prod(shape, dtype=np.float64) > MAX_SAMPLE_BYTES / 8:
             raise CalibrationError(f'input "{name}" of shape {shape} is too large to make up')
     outputs = run(session, next(iter(samples)).feeds, failure=CalibrationError)
-    if any(as_array(value).size == 0 for value in outputs):
+    answers = [as_array(value) for value in outputs]
+    if any(answer.size == 0 for answer in answers):
         raise CalibrationError("an output comes out empty")
+    return answers
 
 
 def can_make(tensor: TensorInfo) -> bool:

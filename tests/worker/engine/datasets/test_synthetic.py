@@ -136,6 +136,25 @@ def test_lengths_are_those_of_the_sequences(columns, length):
     assert sample.feeds["waveforms_lens"].tolist() == [length]
 
 
+def test_sizes_that_are_answered_with_more_than_zeros_are_preferred():
+    """What is multiplied with how many hundreds fit the width is zero for the small ones."""
+    model = model_of(
+        [
+            helper.make_node("Shape", ["x"], ["length"], name="shape", start=2),
+            helper.make_node("Div", ["length", "block"], ["blocks"], name="div"),
+            helper.make_node("Cast", ["blocks"], ["factor"], to=TensorProto.FLOAT, name="cast"),
+            helper.make_node("Mul", ["x", "factor"], ["y"], name="mul"),
+        ],
+        inputs=[float_value("x", ["batch", 1, "width"])],
+        outputs=[float_value("y", ["batch", 1, "width"])],
+        weights={"block": np.array([100])},
+    )
+
+    [sample, *_] = samples_for(model)
+
+    assert sample.feeds["x"].shape == (1, 1, 224)
+
+
 def test_images_are_of_a_usual_size():
     model = model_of(
         [helper.make_node("Relu", ["image"], ["y"], name="relu")],
