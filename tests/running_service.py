@@ -59,8 +59,10 @@ class Command:
 class Up(Command):
     """A running `onnxpress up` on a data folder."""
 
-    def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
-        arguments = ["up", "--port", "0", "--data-dir", str(data_dir)]
+    def __init__(
+        self, data_dir: Path, settings: Mapping[str, str] | None = None, port: int = 0
+    ) -> None:
+        arguments = ["up", "--port", str(port), "--data-dir", str(data_dir)]
         super().__init__(arguments, settings or {})
         wait_for(lambda: "ready at" in self.output() or self._process.poll() is not None)
         assert "ready at" in self.output(), self.output()

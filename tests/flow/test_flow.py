@@ -51,12 +51,29 @@ def data_dir(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("data")
 
 
+class Embedded:
+    """`onnxpress up`, which can be ended and started again at the same address."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._port = free_port()
+        self.start()
+
+    def start(self) -> None:
+        self.up = Up(self._data_dir, QUICK_RECOVERY, self._port)
+
+
 @pytest.fixture(scope="module")
-def embedded(data_dir) -> Iterator[Client]:
-    up = Up(data_dir, QUICK_RECOVERY)
-    with Client(up.url) as client:
+def service(data_dir) -> Iterator[Embedded]:
+    service = Embedded(data_dir)
+    yield service
+    assert service.up.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def embedded(service) -> Iterator[Client]:
+    with Client(service.up.url) as client:
         yield client
-    up.stop()
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +130,34 @@ def slow_model(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def small_task(tmp_path_factory) -> Path:
+    """A model of two layers with samples, of which a search has tried all there is in a second."""
+    random = np.random.default_rng(0)
+    hidden = random.normal(size=(64, 64)).astype(np.float32) / 8
+    classes = random.normal(size=(64, 10)).astype(np.float32) / 8
+    nodes = [
+        helper.make_node("MatMul", ["x", "hidden"], ["sum"]),
+        helper.make_node("Relu", ["sum"], ["features"]),
+        helper.make_node("MatMul", ["features", "classes"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 64])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])],
+        [numpy_helper.from_array(hidden, "hidden"), numpy_helper.from_array(classes, "classes")],
+    )
+    folder = tmp_path_factory.mktemp("small")
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, folder / "model.onnx")
+    calibration, evaluation = random.normal(size=(2, 128, 64)).astype(np.float32)
+    labels = (np.maximum(evaluation @ hidden, 0) @ classes).argmax(1)
+    np.savez(folder / "calibration.npz", x=calibration)
+    np.savez(folder / "evaluation.npz", x=evaluation, labels=labels)
+    return folder
+
+
 def new_database(postgres: Postgres) -> str:
     postgres.execute("CREATE DATABASE flow")
     return postgres.url("flow")
@@ -143,11 +188,11 @@ def running_redis() -> Iterator[str]:
     server.wait(10)
 
 
-def slow_spec(runs: int) -> dict[str, object]:
-    latency = {"runs": runs}
+def timed_spec(runs: int) -> dict[str, object]:
+    """What takes little more than the timed runs of a model."""
     return {
-        "passes": [{"method": "static_quantization"}],
-        "evaluation": {"latency": latency, "ruin_below_sqnr_db": None},
+        "passes": [{"method": "weight_quantization"}],
+        "evaluation": {"latency": {"runs": runs}, "blame": None},
     }
 
 
@@ -183,11 +228,11 @@ def test_compresses_a_real_model_and_proves_it(client, tmp_path):
         assert (logits.argmax(1) == data["labels"]).mean() == report["accuracy"][0]["after"]
 
 
-def test_a_goal_finds_the_smallest_model_that_is_good_enough(client, tmp_path):
-    model = client.upload_model(DIGITS / "digits.onnx")
-    calibration = client.upload_dataset(DIGITS / "calibration.npz", model.id)
-    evaluation = client.upload_dataset(DIGITS / "evaluation.npz", model.id)
-    limits = {"max_accuracy_drop": 0.01, "max_latency_ratio": 2.0}
+def test_a_goal_finds_the_smallest_model_that_is_good_enough(client, tmp_path, small_task):
+    model = client.upload_model(small_task / "model.onnx")
+    calibration = client.upload_dataset(small_task / "calibration.npz", model.id)
+    evaluation = client.upload_dataset(small_task / "evaluation.npz", model.id)
+    limits = {"max_accuracy_drop": 0.05, "max_latency_ratio": 20.0}
     job = client.submit(
         model.id,
         {"goal": {"minimize": "size", "within": limits, "budget_seconds": 30}},
@@ -212,7 +257,7 @@ def test_a_goal_finds_the_smallest_model_that_is_good_enough(client, tmp_path):
     assert job.verdict.passed
     assert frontier["is_met"]
     assert (tmp_path / "chosen.onnx").stat().st_size == roles["chosen"]["size_bytes"]
-    assert roles["chosen"]["size_bytes"] < model.size_bytes / 6
+    assert roles["chosen"]["size_bytes"] < model.size_bytes / 3
     assert (tmp_path / "next.onnx").stat().st_size == roles["alternative_1"]["size_bytes"]
     assert sha256 == client.download_artifact(again.id, tmp_path / "again.onnx")
 
@@ -265,7 +310,7 @@ def test_a_job_that_cannot_work_says_why_and_can_be_retried(client, slow_model):
 
 def test_cancels_a_running_job_within_seconds(client, slow_model):
     model = client.upload_model(slow_model)
-    job = client.submit(model.id, slow_spec(1000))
+    job = client.submit(model.id, timed_spec(1000))
     wait_until_running(client, job.id)
 
     client.cancel(job.id)
@@ -279,7 +324,7 @@ def test_cancels_a_running_job_within_seconds(client, slow_model):
 def test_a_job_survives_the_kill_of(part, embedded, data_dir, slow_model):
     supervisor = int((data_dir / "lock").read_text().split()[1])
     model = embedded.upload_model(slow_model)
-    job = embedded.submit(model.id, slow_spec(150))
+    job = embedded.submit(model.id, timed_spec(150))
     wait_until_running(embedded, job.id)
 
     pids = find_processes(supervisor, part)
@@ -302,23 +347,19 @@ def find_processes(supervisor: int, part: str) -> list[int]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_up_again_goes_on_where_it_was_ended_by(number, tmp_path, slow_model):
-    up = Up(tmp_path, QUICK_RECOVERY)
-    with Client(up.url) as client:
-        model = client.upload_model(slow_model)
-        finished = client.wait(client.submit(model.id, slow_spec(3)).id, 60)
-        running = client.submit(model.id, slow_spec(150))
-        queued = client.submit(model.id, slow_spec(3))
-        wait_until_running(client, running.id)
-    processes = descendants(up.pid)
+def test_up_again_goes_on_where_it_was_ended_by(number, service, embedded, tmp_path, slow_model):
+    model = embedded.upload_model(slow_model)
+    finished = embedded.wait(embedded.submit(model.id, timed_spec(3)).id, 60)
+    running = embedded.submit(model.id, timed_spec(150))
+    queued = embedded.submit(model.id, timed_spec(3))
+    wait_until_running(embedded, running.id)
+    processes = descendants(service.up.pid)
 
-    up.stop(number)
+    service.up.stop(number)
 
     wait_for(lambda: not any(command_line(pid) for pid in processes), 10)
-    up = Up(tmp_path, QUICK_RECOVERY)
-    with Client(up.url) as client:
-        assert client.get(finished.id) == finished
-        client.download_artifact(finished.id, tmp_path / "artifact.onnx")
-        assert client.wait(running.id, 60).state == "succeeded"
-        assert client.wait(queued.id, 60).state == "succeeded"
-    assert up.stop() == 0
+    service.start()
+    assert embedded.get(finished.id) == finished
+    embedded.download_artifact(finished.id, tmp_path / "artifact.onnx")
+    assert embedded.wait(running.id, 60).state == "succeeded"
+    assert embedded.wait(queued.id, 60).state == "succeeded"
