@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 import onnx
 
 from worker.engine.calibration.ranges import TensorRange
+from worker.engine.quantization.float_islands import keep_islands_float
 from worker.engine.quantization.graph_view import GraphView
 from worker.engine.quantization.placement import Placement, place
 from worker.engine.quantization.qdq import QdqOptions, write_qdq
@@ -70,5 +71,6 @@ class StaticWriter:
             write_qoperator(result, placed, self.ranges, self.options)
         else:
             activations = write_qdq(result, placed, self.ranges, self.options)
+        keep_islands_float(result)
         # Writing renames what the nodes of `placed` read.
         return Written(result, place(self.view, names, absorb=self._absorbs), activations)
