@@ -22,7 +22,7 @@ import numpy as np
 import onnxruntime
 
 from worker.engine.processor import processor
-from worker.engine.samples import Array, SampleSource
+from worker.engine.samples import Array, Feeds, SampleSource
 
 ENGINE = Path(__file__).parent
 MAX_ENTRY_BYTES = 256 * 2**20
@@ -63,14 +63,21 @@ def _code_sha256(folder: Path) -> str:
 
 
 def samples_sha256(samples: SampleSource) -> str:
-    """Return the digest of the names, dtypes, shapes and values of all feeds, in order."""
+    """Return the digest of all feeds, in order."""
     digest = hashlib.sha256()
     for sample in samples:
-        for name, array in sorted(sample.feeds.items()):
-            # Strings are objects, whose memory says nothing.
-            plain = array.astype(np.str_) if array.dtype == object else array
-            digest.update(f"{name}\0{plain.dtype.str}{plain.shape}\0".encode())
-            digest.update(np.ascontiguousarray(plain).data)
+        digest.update(feeds_sha256(sample.feeds).encode())
+    return digest.hexdigest()
+
+
+def feeds_sha256(feeds: Feeds) -> str:
+    """Return the digest of the names, dtypes, shapes and values of one run's inputs."""
+    digest = hashlib.sha256()
+    for name, array in sorted(feeds.items()):
+        # Strings are objects, whose memory says nothing.
+        plain = array.astype(np.str_) if array.dtype == object else array
+        digest.update(f"{name}\0{plain.dtype.str}{plain.shape}\0".encode())
+        digest.update(np.ascontiguousarray(plain).data)
     return digest.hexdigest()
 
 

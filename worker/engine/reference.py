@@ -1,12 +1,11 @@
 """The original's answers, which every candidate is compared with: worked out once for a model."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from worker.engine.batching import BatchRunner
-from worker.engine.cache import Cache, cache_key
+from worker.engine.cache import Cache, cache_key, feeds_sha256
 from worker.engine.runtime import ExecutionProvider
 from worker.engine.samples import Array, Feeds
 
@@ -31,7 +30,7 @@ class ReferenceAnswers:
 
     def of(self, runner: BatchRunner, group: Sequence[Feeds]) -> list[list[Array]]:
         """Return the outputs for each of a group's feeds, run where they are not known."""
-        digests = [feeds_digest(feeds) for feeds in group]
+        digests = [feeds_sha256(feeds) for feeds in group]
         known = [self._find(digest, runner.output_count) for digest in digests]
         missing = [feeds for feeds, found in zip(group, known, strict=True) if found is None]
         made = iter(runner.run(missing) if missing else [])
@@ -64,17 +63,6 @@ class ReferenceAnswers:
 def reference_key(model_sha256: str, provider: ExecutionProvider, threads: int) -> str:
     """Return the key of a model's answers."""
     return cache_key("reference", model_sha256, provider, str(threads))
-
-
-def feeds_digest(feeds: Feeds) -> str:
-    """Return the digest of the names, dtypes, shapes and values of one run's inputs."""
-    digest = hashlib.sha256()
-    for name, array in sorted(feeds.items()):
-        # Strings are objects, whose memory says nothing.
-        plain = array.astype(np.str_) if array.dtype == object else array
-        digest.update(f"{name}\0{plain.dtype.str}{plain.shape}\0".encode())
-        digest.update(np.ascontiguousarray(plain).data)
-    return digest.hexdigest()
 
 
 def _packed(kept: Mapping[str, list[Array]]) -> dict[str, Array]:

@@ -3,9 +3,9 @@ import pytest
 
 from tests.onnx_models import linear
 from worker.engine.batching import BatchRunner
-from worker.engine.cache import Cache
+from worker.engine.cache import Cache, feeds_sha256
 from worker.engine.errors import InvalidDatasetError
-from worker.engine.reference import ReferenceAnswers, feeds_digest, reference_key
+from worker.engine.reference import ReferenceAnswers, reference_key
 from worker.engine.runtime import open_session
 
 
@@ -77,8 +77,8 @@ def test_answers_beyond_the_limit_are_not_kept(runner, monkeypatch):
     "arrays",
     [
         {"nonsense": np.ones(1)},
-        {f"{feeds_digest(feeds(1, 2))}.1": np.ones(1)},
-        {f"{feeds_digest(feeds(1, 2))}.{place}": np.ones(1) for place in range(2)},
+        {f"{feeds_sha256(feeds(1, 2))}.1": np.ones(1)},
+        {f"{feeds_sha256(feeds(1, 2))}.{place}": np.ones(1) for place in range(2)},
     ],
 )
 def test_a_strange_entry_counts_for_nothing(runner, tmp_path, arrays):
@@ -92,5 +92,5 @@ def test_a_strange_entry_counts_for_nothing(runner, tmp_path, arrays):
 def test_text_is_told_apart():
     one, other = ({"x": np.array([text], object)} for text in ("a", "b"))
 
-    assert feeds_digest(one) != feeds_digest(other)
-    assert feeds_digest(one) == feeds_digest({"x": np.array(["a"], object)})
+    assert feeds_sha256(one) != feeds_sha256(other)
+    assert feeds_sha256(one) == feeds_sha256({"x": np.array(["a"], object)})
