@@ -1,10 +1,12 @@
 """`.npz` files, read row by row: memory does not grow with the number of rows."""
 
+import io
 import sys
 import tokenize
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import IO
@@ -29,8 +31,12 @@ UNREADABLE_HEADER = (
     ValueError, SyntaxError, TypeError, MemoryError, RecursionError, tokenize.TokenError,
 )  # fmt: skip
 
+LENGTH_BYTES = {(1, 0): 2, (2, 0): 4}
+"""Of a header's length, by the format's version."""
+MAX_HEADER_BYTES = 10_000
+"""What numpy's parser takes."""
+
 HeaderValues = tuple[tuple[int, ...], bool, np.dtype[np.generic]]
-ReadHeader = Callable[[IO[bytes]], HeaderValues]
 
 
 @dataclass(frozen=True)
@@ -100,13 +106,9 @@ class NpzFile:
         words = self._words(name)
         with self._open(name) as member, reading(words):
             version = np.lib.format.read_magic(member)
-            read = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }.get(version)
-            if read is None:
+            if version not in LENGTH_BYTES:
                 raise InvalidDatasetError(f"{words} is of .npy version {version}; use plain arrays")
-            described = _read_or_none(read, member)
+            described = _parsed(version, _header_text(version, member))
             if described is None:
                 raise InvalidDatasetError(
                     f"{words} has no readable header: save it with numpy.savez"
@@ -184,14 +186,27 @@ def native(array: Array) -> Array:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def _read_or_none(read: ReadHeader, member: IO[bytes]) -> HeaderValues | None:
+def _header_text(version: tuple[int, int], member: IO[bytes]) -> bytes:
+    """Return a header as it is stored, its length before it; empty where it is too long."""
+    length = _read_exactly(member, LENGTH_BYTES[version])
+    size = int.from_bytes(length, "little")
+    return length + _read_exactly(member, size) if size <= MAX_HEADER_BYTES else b""
+
+
+@lru_cache(maxsize=256)
+def _parsed(version: tuple[int, int], header: bytes) -> HeaderValues | None:
     """Return what a header says; None where it cannot be parsed.
 
-    No error is chained to the one that follows: Python's parser calls deep nesting a MemoryError,
-    which is no shortage of memory here.
+    That is slow, and the files of an archive have few headers among them. No error is chained to
+    the one that follows: Python's parser calls deep nesting a MemoryError, which is no shortage of
+    memory here.
     """
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }[version]
     try:
-        return read(member)
+        return read(io.BytesIO(header))
     except UNREADABLE_HEADER:
         return None
 
