@@ -1,6 +1,6 @@
 """What to try for a goal, in which order; each step looks at what came of those before."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import get_args
 
@@ -10,19 +10,21 @@ from worker.engine.passes.float16 import Float16
 from worker.engine.passes.static_quantization import QuantizedOpType, StaticQuantization
 from worker.engine.passes.weight_quantization import WeightQuantization
 from worker.engine.search.budget import NotStartedError
+from worker.engine.search.exactness import LOOSER_DB, LOOSEST_DB, Exactness
 from worker.engine.search.good_enough import UNJUDGED
-from worker.engine.search.point import Proposal
+from worker.engine.search.point import Point, Proposal
 from worker.engine.search.smallest import smallest
 from worker.engine.search.study import Study
-from worker.engine.spec import Goal
 
 EVERY_OP_TYPE = get_args(QuantizedOpType)
-LOOSER_DB = 12.0
-LOOSEST_DB = 4.0
-"""How close answers are asked to be where integers compute. Scores often allow far less than the
-passes ask for by default; below 3 dB a result counts as ruined."""
-
 EIGHT_BITS = 8
+WHOLE = "static integers in all op types"
+PACKED = (
+    Proposal("8-bit weights packed at run time", (WeightQuantization(),)),
+    Proposal("8-bit weights packed in large blocks", (WeightQuantization(block_size=128),)),
+    Proposal("4-bit weights packed in large blocks", (WeightQuantization(bits=4, block_size=128),)),
+)
+"""Faster than float where few rows are multiplied with many values."""
 
 
 def search_candidates(study: Study) -> None:
@@ -41,20 +43,59 @@ def search_candidates(study: Study) -> None:
                 smallest(study)
         if goal.minimize == "size" and study.best[0].meets_goal and not study.best[0].is_original:
             return
-    for proposal in integer_proposals(goal):
-        _attempt(study, proposal)
+    _try_integers(study)
+    if goal.minimize != "size":
+        for proposal in PACKED:
+            _attempt(study, proposal)
     if not any(not point.is_original for point in study.points):
         _attempt(study, Proposal("weights as float16", [Float16()]))
 
 
+def _try_integers(study: Study) -> None:
+    """Try ways to compute in integers, the likeliest first."""
+
+    def allowed(proposal: Proposal) -> Point | None:
+        return _try_allowed(study, proposal)
+
+    static = Exactness("static integers", StaticQuantization, study.goal, allowed)
+    dynamic = Exactness("dynamic integers", DynamicQuantization, study.goal, allowed)
+    whole = StaticQuantization(fallback="off", op_types_to_quantize=EVERY_OP_TYPE)
+    coarse = whole.model_copy(update={"per_channel": False})
+    steps: list[Callable[[], object]] = [
+        static.try_default,
+        dynamic.try_default,
+        lambda: static.try_at(LOOSER_DB),
+        lambda: dynamic.try_at(LOOSER_DB),
+        lambda: allowed(Proposal(WHOLE, [whole])),
+        lambda: static.try_at(LOOSEST_DB),
+        lambda: dynamic.try_at(LOOSEST_DB),
+        static.narrow,
+        dynamic.narrow,
+        lambda: allowed(Proposal(f"{WHOLE}, one scale for each weight", [coarse])),
+    ]
+    for step in steps:
+        with suppress(NotStartedError):
+            step()
+
+
 def _attempt(study: Study, proposal: Proposal) -> None:
-    """Try what is allowed, can be judged by the data, and fits the time that is left."""
+    """Try what is allowed and fits the time that is left."""
+    with suppress(NotStartedError):
+        _try_allowed(study, proposal)
+
+
+def _try_allowed(study: Study, proposal: Proposal) -> Point | None:
+    """Try what is allowed and can be judged by the data.
+
+    Raises:
+        NotStartedError: it does not fit the time that is left.
+    """
     methods = study.goal.methods
     if methods is not None and not all(step.method in methods for step in proposal.passes):
-        return
+        return None
     if _is_real(study) or not any(map(_needs_real_data, proposal.passes)):
-        with suppress(NotStartedError):
-            study.try_(proposal)
+        return study.try_(proposal)
+    return None
 
 
 def _is_real(study: Study) -> bool:
@@ -66,29 +107,3 @@ def _needs_real_data(step: Pass) -> bool:
     return isinstance(step, StaticQuantization) or (
         isinstance(step, WeightQuantization) and step.bits < EIGHT_BITS
     )
-
-
-def integer_proposals(goal: Goal) -> Iterator[Proposal]:
-    """Yield ways to compute in integers, the likeliest first."""
-    loose = {"fallback_sqnr_db": LOOSER_DB}
-    loosest = {"fallback_sqnr_db": LOOSEST_DB}
-    yield Proposal("static integers", [StaticQuantization()])
-    yield Proposal("dynamic integers", [DynamicQuantization()])
-    yield Proposal("static integers, less exact", [StaticQuantization.model_validate(loose)])
-    yield Proposal("dynamic integers, less exact", [DynamicQuantization.model_validate(loose)])
-    yield Proposal(
-        "static integers in all op types",
-        [StaticQuantization(fallback="off", op_types_to_quantize=EVERY_OP_TYPE)],
-    )
-    yield Proposal("static integers, least exact", [StaticQuantization.model_validate(loosest)])
-    yield Proposal("dynamic integers, least exact", [DynamicQuantization.model_validate(loosest)])
-    yield Proposal(
-        "static integers in all op types, one scale for each weight",
-        [StaticQuantization(fallback="off", op_types_to_quantize=EVERY_OP_TYPE, per_channel=False)],
-    )
-    if goal.minimize != "size":
-        yield Proposal("8-bit weights packed at run time", [WeightQuantization()])
-        yield Proposal("8-bit weights packed in large blocks", [WeightQuantization(block_size=128)])
-        yield Proposal(
-            "4-bit weights packed in large blocks", [WeightQuantization(bits=4, block_size=128)]
-        )
