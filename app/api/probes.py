@@ -1,6 +1,7 @@
-"""Probes for whoever runs the service: no key is asked for."""
+"""Probes for whoever runs the service, and its front door: no key is asked for."""
 
 from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from app.api.dependencies import Context, HttpMetrics
@@ -8,6 +9,12 @@ from app.api.schemas import Readiness
 from app.services import health
 
 router = APIRouter(tags=["service"])
+
+
+@router.get("/", include_in_schema=False)
+async def show_documentation() -> RedirectResponse:
+    """Lead who opens the service's address in a browser to what it can do."""
+    return RedirectResponse("/docs")
 
 
 @router.get("/livez")

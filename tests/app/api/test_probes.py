@@ -5,6 +5,12 @@ from app.settings import Settings
 from app.storage import Storage
 
 
+def test_its_address_leads_to_the_documentation(anonymous):
+    page = anonymous.get("/")
+
+    assert (page.status_code, page.url.path) == (200, "/docs")
+
+
 def test_lives_without_a_key(anonymous):
     assert anonymous.get("/livez").json() == {"status": "ok"}
 
