@@ -4,7 +4,7 @@ The weights become graph inputs of one session, so that a trial is one run with 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from worker.engine.passes.weight_overrides import WeightOverride
 from worker.engine.passes.weight_quantization import WeightQuantization
 from worker.engine.progress import Progress
 from worker.engine.quantization.answer_errors import AnswerErrors
-from worker.engine.runtime import open_session, run
+from worker.engine.runtime import Session, open_session, run
 from worker.engine.samples import Array
 from worker.engine.search.allocation import Bits, WeightCosts
 from worker.engine.search.budget import Budget
@@ -30,6 +30,10 @@ from worker.engine.weights.finding import find_weights
 
 FEW_BITS: tuple[Bits, ...] = (4, 2)
 SAMPLES = 2
+MORE_SAMPLES = 16
+"""For weights that the first samples did not reach, such as those of an If's other body."""
+UNREACHED_ERROR = 1e-10
+"""100 dB: what sessions of one model differ by, where one is given its weights."""
 SHARE_OF_TIME = 0.2
 """Of what is left, for measuring; weights that are not reached keep 4 bits at the least."""
 EIGHT_BIT_SHARE = 1 / 64
@@ -51,12 +55,12 @@ class Sensitivity:
         self.names = [name for name in names if counts[name] == 1]
 
     def measure(self, budget: Budget) -> list[WeightCosts]:
-        """Return the costs of each weight, the largest weights first.
+        """Return the costs of each weight that the samples reach, the largest weights first.
 
         Raises:
             EngineError: the model does not run with its weights as inputs.
         """
-        errors = self._answer_errors()
+        errors = [self._answer_errors(count) for count in (SAMPLES, MORE_SAMPLES)]
         session = open_session(_with_weights_fed(self._model, self.names), failure=CalibrationError)
         floats = dict(_initializers(self._model, self.names))
         costs = {name: WeightCosts(name, {8: array.size}, {}) for name, array in floats.items()}
@@ -72,13 +76,30 @@ class Sensitivity:
                     break
                 error = None
                 if not is_late:
-                    error = errors.of_session(session, {**floats, name: decoded[name]})
-                    self._progress.of_pass(0, 1)("compressing", 0.0)
+                    error = self._error(session, floats, {name: decoded[name]}, errors)
                 costs[name] = _with_level(costs[name], bits, stored[name], error)
         return [cost for cost in costs.values() if cost.errors]
 
-    def _answer_errors(self) -> AnswerErrors:
-        samples = first(self._original.samples.calibration, SAMPLES)
+    def _error(
+        self,
+        session: Session,
+        floats: Mapping[str, Array],
+        stored: Mapping[str, Array],
+        errors: Sequence[AnswerErrors],
+    ) -> float | None:
+        """Return what a stored weight does to the answers, on the first samples that show it.
+
+        None where none does: what no sample reaches is not known to stand fewer bits.
+        """
+        for each in errors:
+            error = each.of_session(session, {**floats, **stored})
+            self._progress.of_pass(0, 1)("compressing", 0.0)
+            if error > UNREACHED_ERROR or all(np.array_equal(floats[name], stored[name]) for name in stored):
+                return error
+        return None
+
+    def _answer_errors(self, count: int) -> AnswerErrors:
+        samples = first(self._original.samples.calibration, count)
         return AnswerErrors(self._model, [sample.feeds for sample in samples])
 
     def _stored(self, bits: Bits) -> tuple[dict[str, int], dict[str, Array]]:

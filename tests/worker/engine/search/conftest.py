@@ -1,5 +1,6 @@
 """Points without a model, and jobs with a goal on a small one."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,15 @@ from worker.engine.candidate import Making
 from worker.engine.evaluation import Comparison
 from worker.engine.measurements import Measurements
 from worker.engine.operations import run
+from worker.engine.original import open_original
 from worker.engine.passes.float16 import Float16
+from worker.engine.progress import Progress
 from worker.engine.report.quality import OutputFidelity, Score
 from worker.engine.report.timings import Latency
 from worker.engine.requests import CompressModel
+from worker.engine.search.budget import Budget
 from worker.engine.search.point import Point, Proposal, judge_gates
+from worker.engine.search.study import Study
 from worker.engine.spec import Gates
 
 
@@ -87,3 +92,29 @@ def reach(tmp_path, images):
         return run(request, lambda stage, fraction: heard.append((stage, fraction)))
 
     return reach
+
+
+@pytest.fixture
+def study(tmp_path, images):
+    """Open a search on a model, with the original in it."""
+
+    def study(model=None, calibration=None, budget_seconds=60, **goal):
+        source = tmp_path / "studied.onnx"
+        onnx.save(model or small_convnet(), source)
+        folder = tmp_path / "study"
+        folder.mkdir()
+        request = CompressModel(
+            model_path=source,
+            calibration_path=calibration or images,
+            spec={"goal": {"minimize": "size"} | goal, "evaluation": {"latency": {"runs": 3}}},
+            artifact_folder=tmp_path / "chosen",
+            workdir=folder,
+        )
+        original = open_original(request, folder, Progress(lambda *_: None))
+        budget = Budget(budget_seconds, time.perf_counter())
+        goal = request.spec.goal
+        opened = Study(original, goal, folder / "search", budget, lambda _: None)
+        opened.add_original()
+        return opened
+
+    return study
