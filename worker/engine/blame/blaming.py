@@ -19,12 +19,16 @@ from worker.engine.passes.base import Pass
 from worker.engine.progress import Progress
 from worker.engine.report.blame import Blame, CurvePoint
 from worker.engine.runtime import run
-from worker.engine.spec import BlameOptions
 
 MAX_BYTES = 2**30
 """Of weights: a larger model would take more memory than the job may have."""
 RUNS_OF_A_BUDGET = 20
 """A model that runs fewer times in the budget is too slow to be taken apart."""
+LOOKING_SHARE = 0.3
+"""Of the budget, for finding out what is wrong; the rest is for mending what stands out. Counted in
+processor time, so that a busy machine finds the same."""
+SAMPLES_SECONDS = 0.1
+"""Of processor time, for a run of all samples: slower models are looked at on fewer."""
 UNEXPLAINED_DB = 3.0
 
 
@@ -38,17 +42,22 @@ def find_blame(original: Original, candidate: Candidate, folder: Path) -> Blame 
         EngineError: the two models cannot be taken apart.
     """
     options = original.request.spec.evaluation.blame
-    if options is None or _is_beyond(original, options):
+    if options is None or _is_too_large(original):
+        return None
+    run_seconds = _seconds_of_a_run(original)
+    if max(run_seconds, original.load_seconds) * RUNS_OF_A_BUDGET > options.budget_seconds:
         return None
     budget = Budget(options.budget_seconds)
+    looking = Budget(LOOKING_SHARE * options.budget_seconds, time.process_time)
     written = candidate.written
-    samples = [s.feeds for s in first(original.samples.evaluation, options.samples)]
+    count = max(1, min(options.samples, int(SAMPLES_SECONDS / run_seconds)))
+    samples = [sample.feeds for sample in first(original.samples.evaluation, count)]
     pair = ModelPair(written.prepared.model, written.loaded.model, written.making.tidied)
-    found = investigate(pair, samples, folder / "blame", budget)
+    found = investigate(pair, samples, folder / "blame", looking)
     if not found.effects:
         return None
     result_db = found.fidelity_of(written.loaded.model)
-    nodes = describe(found, samples if budget.left > 0 else samples[:1])
+    nodes = describe(found, samples if looking.left > 0 else samples[:1])
     points = exchange(found, budget)
     job = _job(original, candidate, folder / "blame")
     mending = mend(found, job, result_db, folder / "blame", budget)
@@ -64,15 +73,16 @@ def find_blame(original: Original, candidate: Candidate, folder: Path) -> Blame 
     )
 
 
-def _is_beyond(original: Original, options: BlameOptions) -> bool:
-    """Return whether the model is too large or slow, or does not run where this would run it."""
+def _is_too_large(original: Original) -> bool:
+    """Return whether the model takes too much memory, or does not run where this would run it."""
     weights = original.loaded.model.graph.initializer
-    if original.execution_provider != "cpu" or sum(map(tensor_bytes, weights)) > MAX_BYTES:
-        return True
-    started = time.perf_counter()
+    return original.execution_provider != "cpu" or sum(map(tensor_bytes, weights)) > MAX_BYTES
+
+
+def _seconds_of_a_run(original: Original) -> float:
+    started = time.process_time()
     run(original.session, original.feeds)
-    seconds = max(time.perf_counter() - started, original.load_seconds)
-    return seconds * RUNS_OF_A_BUDGET > options.budget_seconds
+    return max(time.process_time() - started, 1e-6)
 
 
 def _unexplained(found: Investigation, result_db: float) -> list[str]:

@@ -1,15 +1,19 @@
 """What each compressed segment does to the answers, measured within a budget of time."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from worker.engine.blame.pairing import Segment
 from worker.engine.blame.switches import Switchboard
 
-SHARE_FOR_SINGLES = 0.5
+SHARE_FOR_SINGLES = 0.75
 """Of the budget, for measuring segments one by one."""
-RESTORED_NODES = 5
+QUICK_SECONDS = 1.0
+"""In which all segments are measured on all samples; else on fewer, and ..."""
+REFINED_NODES = 8
+"""... so many of them, the worst, then on all."""
+RESTORED_NODES = 3
 NEGLIGIBLE_ERROR = 1e-5
 """50 dB: nothing is lost."""
 DOMINANT_SHARE = 0.5
@@ -21,16 +25,23 @@ LOSSLESS_DB = 100.0
 
 
 class Budget:
-    """Seconds that may be spent on finding out who is to blame."""
+    """Seconds that may be spent on finding out who is to blame, by some clock."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.perf_counter) -> None:
         self._seconds = seconds
-        self._started = time.perf_counter()
+        self._clock = clock
+        self._started = clock()
 
     @property
     def left(self) -> float:
         """Seconds that are left, never less than 0."""
-        return max(0.0, self._seconds - (time.perf_counter() - self._started))
+        return max(0.0, self._seconds - (self._clock() - self._started))
+
+    def timed(self, work: Callable[[], object]) -> float:
+        """Return how many of these seconds some work takes, more than 0."""
+        started = self._clock()
+        work()
+        return max(self._clock() - started, 1e-6)
 
 
 @dataclass
@@ -61,17 +72,21 @@ def measure_effects(
 ) -> list[Effect]:
     """Return the effects, worst first.
 
-    Segments are measured in the order of their own errors, on fewer samples where time is short;
-    those that it does not reach come last.
+    Segments are measured in the order of their own errors, on fewer samples where time is short,
+    and the worst then on all; those that it does not reach come last.
     """
     effects = [Effect(segment, local.get(segment.name)) for segment in segments]
     effects.sort(key=lambda each: _known(each.local_db))
-    few = _affordable_samples(board, len(effects), budget.left * SHARE_FOR_SINGLES)
+    few = _quick_samples(board, len(effects), budget)
     limit = budget.left * (1 - SHARE_FOR_SINGLES)
     for effect in effects:
         effect.alone_db = board.fidelity_db({effect.segment.name}, few)
         if budget.left <= limit:
             break
+    effects.sort(key=lambda each: _known(each.alone_db))
+    for effect in effects[:REFINED_NODES]:
+        if budget.left > 0 and effect.alone_db is not None:
+            effect.alone_db = board.fidelity_db({effect.segment.name})
     effects.sort(key=lambda each: _known(each.alone_db))
     everything = {segment.name for segment in segments}
     for effect in effects[:RESTORED_NODES]:
@@ -114,11 +129,10 @@ def _stands_out(error: float, total: float, median: float) -> bool:
     )
 
 
-def _affordable_samples(board: Switchboard, count: int, seconds: float) -> int:
-    """Return on how many samples each of some segments can be measured in a time, at least one."""
-    started = time.perf_counter()
-    board.fidelity_db((), 1)
-    one = max(time.perf_counter() - started, 1e-6)
+def _quick_samples(board: Switchboard, count: int, budget: Budget) -> int:
+    """Return on how many samples each of some segments is measured in no time, at least one."""
+    one = budget.timed(lambda: board.fidelity_db((), 1))
+    seconds = min(QUICK_SECONDS, budget.left * SHARE_FOR_SINGLES)
     return max(1, min(len(board.samples), int(seconds / (one * max(count, 1)))))
 
 

@@ -88,7 +88,8 @@ def describe(found: Investigation, samples: Sequence[Feeds]) -> list[BlamedNode]
     try:
         values = observe(found.pairing, worst, samples)
         roundings = {name: [each for each, _ in seen.roundings] for name, seen in values.items()}
-        harm = harm_of_causes(found.pairing, worst, weights, roundings, samples)
+        # Which of a node's few causes does most harm shows on one sample already.
+        harm = harm_of_causes(found.pairing, worst, weights, roundings, samples[:1])
     except EngineError as error:
         found.notes.append(f"the worst nodes could not be looked at closely: {error}")
     nodes = [_node(effect) for effect in found.effects]

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,10 @@ from worker.engine.outputs import as_array
 from worker.engine.runtime import Session, open_session, run
 from worker.engine.samples import Array, Feeds
 
-VALUES_AT_A_TIME = 16
+FEWEST_VALUES = 8
+"""That are held at first; how large those are tells how many may be ..."""
+MOST_BYTES = 128 * 2**20
+"""... to stay below this."""
 NEGLIGIBLE_NOISE = 1e-3
 """Share of the signal below which a difference is a rounding, whatever its form."""
 EXPLAINED = 0.05
@@ -27,6 +29,8 @@ ALIKE = 0.9
 TINY = float(np.finfo(np.float64).tiny)
 VALUES_OF_A_CHANNEL = 8
 """Fewer values could be explained by any factor."""
+ENOUGH = 2**18
+"""Of one value, to tell."""
 
 
 @dataclass
@@ -61,11 +65,20 @@ def is_rescaled(expected: Array, actual: Array) -> bool:
 
     Methods that move scales from layer to layer leave such values behind, under their old names.
     """
-    reference, answer = (np.nan_to_num(each.astype(np.float64)) for each in (expected, actual))
+    reference, answer = (
+        np.nan_to_num(_few(each).astype(np.float64)) for each in (expected, actual)
+    )
     noise, signal = float(np.sum((answer - reference) ** 2)), float(np.sum(reference**2))
     if noise <= NEGLIGIBLE_NOISE * signal or reference.ndim < 2:
         return False
     return any(_explains(reference, answer, axis, noise) for axis in {1, reference.ndim - 1})
+
+
+def _few(array: Array) -> Array:
+    """Return evenly spaced rows of an image, or a like value, that has very many."""
+    if array.ndim < 4:
+        return array
+    return array[:, :, :: max(1, min(array.shape[2] // VALUES_OF_A_CHANNEL, array.size // ENOUGH))]
 
 
 def _explains(
@@ -93,12 +106,14 @@ def _side_by_side(
     """Yield each value of both models, a few at a time in memory."""
     before = _open(pairing.pair.original, names.keys(), folder / "original")
     after = _open(pairing.pair.result, names.values(), folder / "result")
-    rest = iter(names)
-    while some := list(islice(rest, VALUES_AT_A_TIME)):
-        expected = run(before, feeds, some)
-        actual = run(after, feeds, [names[name] for name in some])
-        for name, reference, answer in zip(some, expected, actual, strict=True):
-            yield name, as_array(reference), as_array(answer)
+    rest, count = list(names), FEWEST_VALUES
+    while rest:
+        some, rest = rest[:count], rest[count:]
+        expected = [as_array(value) for value in run(before, feeds, some)]
+        actual = [as_array(value) for value in run(after, feeds, [names[name] for name in some])]
+        yield from zip(some, expected, actual, strict=True)
+        held = sum(array.nbytes for array in [*expected, *actual])
+        count = max(1, len(some) * MOST_BYTES // max(1, held))
 
 
 def _open(model: onnx.ModelProto, names: Collection[str], folder: Path) -> Session:

@@ -44,6 +44,20 @@ def test_without_time_only_the_worst_by_its_own_error_is_measured(compressed, im
     assert names(effects) == ["gemm", "conv"]
 
 
+def test_the_worst_are_measured_on_all_samples_where_all_segments_were_not(
+    compressed, images, monkeypatch
+):
+    pairing = Pairing(compressed(InitializerPruning(sparsity=0.5)))
+    board = segment_board(pairing, images)
+    monkeypatch.setattr("worker.engine.blame.effects.QUICK_SECONDS", 0.0)
+    monkeypatch.setattr("worker.engine.blame.effects.REFINED_NODES", 1)
+
+    worst, other = measure_effects(board, pairing.changed, {}, Budget(60))
+
+    assert worst.alone_db == board.fidelity_db({worst.segment.name})
+    assert other.alone_db == board.fidelity_db({other.segment.name}, 1)
+
+
 @pytest.mark.parametrize(
     ("decibels", "guilty"),
     [

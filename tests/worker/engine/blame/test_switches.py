@@ -68,3 +68,13 @@ def test_refuses_models_with_functions():
 
     with pytest.raises(PassError, match="functions"):
         segment_board(Pairing(ModelPair(model, small_convnet())), [])
+
+
+def test_what_was_measured_once_is_not_run_again(compressed, images, monkeypatch):
+    board = segment_board(Pairing(compressed(InitializerPruning(sparsity=0.5))), images)
+    first = board.fidelity_db(["conv", "gemm"])
+    few = board.fidelity_db({"gemm"}, 2)
+    monkeypatch.setattr(board, "session", None)
+
+    assert board.fidelity_db({"gemm", "conv"}, 99) == first
+    assert board.fidelity_db({"gemm"}, 2) == few
