@@ -36,6 +36,12 @@ SYSTEM_PATHS = (
 )  # fmt: skip
 SECONDS_BETWEEN_EVENTS = 0.05
 
+_SHORTAGES = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    errno.EFBIG: "file_too_large",
+}
+
 Entry = Callable[[Any, Callable[[str, float], None]], BaseModel]
 
 
@@ -115,9 +121,7 @@ def _shortage(error: Exception) -> str | None:
     """Return the code of what ran out, if that is what an error means."""
     if runtime.is_out_of_memory(error):
         return "out_of_memory"
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return "disk_full"
-    return None
+    return _SHORTAGES.get(error.errno or 0) if isinstance(error, OSError) else None
 
 
 def _causes(error: BaseException | None) -> Iterator[Exception]:

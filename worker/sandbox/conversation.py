@@ -108,6 +108,14 @@ class Conversation:
         message = f"the disk was full while {self._activity}; free some of it, or wait"
         return ChildFailedError(message, code="disk_full", was_killed=True)
 
+    def file_too_large(self) -> ChildFailedError:
+        """Return the error of a child that made a larger file than it may."""
+        message = (
+            f"{self._activity} makes a file of more than the {self._limits.file_bytes} bytes "
+            "allowed; use a smaller model, or raise ONNXPRESS_MAX_UNPACKED_BYTES"
+        )
+        return ChildFailedError(message, code="file_too_large")
+
     def internal_error(self, details: str) -> ChildFailedError:
         """Log the details of a mistake of ours; return the error that tells nothing of them."""
         logger.error("sandbox.internal_error", stage=self.stage, details=details, output=self._tail)

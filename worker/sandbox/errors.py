@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-FailureCode = Literal["out_of_memory", "time_limit", "crashed", "disk_full", "internal_error"]
+FailureCode = Literal[
+    "out_of_memory", "time_limit", "crashed", "disk_full", "file_too_large", "internal_error"
+]
 
 
 class ChildFailedError(Exception):

@@ -113,11 +113,15 @@ def _result(event: JsonObject, conversation: Conversation) -> JsonObject:
     if "error" in event:
         told = event["error"]
         raise _engine_error(told["type"])(told["message"], code=told["code"])
-    if event["failure"]["code"] == "out_of_memory":
-        raise conversation.out_of_memory()
-    if event["failure"]["code"] == "disk_full":
-        raise conversation.disk_full()
-    raise conversation.internal_error(event["failure"]["traceback"])
+    match event["failure"]["code"]:
+        case "out_of_memory":
+            raise conversation.out_of_memory()
+        case "disk_full":
+            raise conversation.disk_full()
+        case "file_too_large":
+            raise conversation.file_too_large()
+        case _:
+            raise conversation.internal_error(event["failure"]["traceback"])
 
 
 def _engine_error(name: str) -> type[errors.EngineError]:

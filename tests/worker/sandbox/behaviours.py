@@ -93,6 +93,10 @@ def _fill_the_disk(_: Behave) -> None:
     raise InvalidModelError("cannot be written") from full
 
 
+def _make_a_giant(_: Behave) -> None:
+    Path("giant").write_bytes(bytes(2**20))
+
+
 def _segfault(_: Behave) -> None:
     ctypes.string_at(0)
 
@@ -189,6 +193,7 @@ BEHAVIOURS: dict[str, Callable[[Behave], str | None]] = {
     "read": _read,
     "refuse": _refuse,
     "refuse because of itself": _refuse_because_of_itself,
+    "make a giant": _make_a_giant,
     "segfault": _segfault,
     "start program": _start_program,
     "tell environment": lambda _: " ".join(sorted(os.environ)),

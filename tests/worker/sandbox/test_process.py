@@ -126,6 +126,13 @@ def test_blames_nobody_for_a_full_disk(ask):
     assert caught.value.was_killed
 
 
+def test_calls_a_file_that_is_too_large_by_its_name(ask):
+    with pytest.raises(ChildFailedError, match=r"1000 bytes allowed.*MAX_UNPACKED") as caught:
+        ask("make a giant", replace(LIMITS, file_bytes=1000))
+
+    assert caught.value.code == "file_too_large"
+
+
 @linux_only
 def test_watches_the_memory_of_a_child_that_uses_cuda(ask):
     with pytest.raises(ChildFailedError) as caught:
