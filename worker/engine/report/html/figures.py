@@ -159,25 +159,26 @@ def curve(blame: Blame) -> Markup:
 
 
 def frontier(searched: Frontier) -> Markup:
-    """Return what a search measured: how much smaller against how close, one point each.
+    """Return what a search measured: what it was to win against how close, one point each.
 
     Equal answers are drawn at the top.
     """
+    is_for_speed = searched.goal.minimize == "latency"
     measured = [point for point in searched.points if point.size_ratio]
     highest = max([point.worst_sqnr_db or 0.0 for point in measured], default=0.0)
     points = [
         Point(
-            1 / (point.size_ratio or 1.0),
+            1 / ((point.latency_ratio if is_for_speed else point.size_ratio) or 1.0),
             highest if point.worst_sqnr_db is None else point.worst_sqnr_db,
-            f"{point.name}: latency {number(point.latency_ratio)}",
+            f"{point.name}: size {number(point.size_ratio)}, latency {number(point.latency_ratio)}",
             "good" if point.meets_goal else "bad",
             (point.role or "").replace("_", " "),
         )
         for point in measured
     ]
     axes = (
-        Axis.around("times smaller", [point.x for point in points]),
-        Axis.around("decibels of the worst output", [point.y for point in points]),
+        Axis.around("times as fast" if is_for_speed else "times smaller", [p.x for p in points]),
+        Axis.around("decibels of the worst output", [p.y for p in points]),
     )
     return scatter(points, axes, "what the search measured")
 

@@ -118,7 +118,11 @@ def test_shows_who_is_to_blame_and_what_mends_it(report):
     assert "&#34;method&#34;: &#34;float16&#34;" in page
 
 
-def test_shows_what_a_search_tried(report):
+@pytest.mark.parametrize(
+    ("minimize", "axis", "side"),
+    [("size", "times smaller", "smaller"), ("latency", "times as fast", "faster")],
+)
+def test_shows_what_a_search_tried(report, minimize, axis, side):
     made = FrontierPoint(
         name="weights at 4 bits",
         spec=report.manifest.resolved_spec,
@@ -131,7 +135,7 @@ def test_shows_what_a_search_tried(report):
     )
     given_up = FrontierPoint(name="static", spec=None, dropped="no data", duration_seconds=1)
     frontier = Frontier(
-        goal=Goal(minimize="size"),
+        goal=Goal(minimize=minimize),
         is_met=True,
         conclusion="Chosen of 2.",
         points=[made, given_up],
@@ -142,6 +146,8 @@ def test_shows_what_a_search_tried(report):
     page = render_page(report.model_copy(update={"frontier": frontier}))
 
     assert ">Frontier</h2>" in page
-    assert "weights at 4 bits: latency 0.98" in page
+    assert "weights at 4 bits: size 0.125, latency 0.98" in page
+    assert axis in page
+    assert f"further right is {side}" in page
     assert "<b>alternative 1</b>" in page
     assert "no data" in page
