@@ -47,7 +47,7 @@ def search_candidates(study: Study) -> None:
     if goal.minimize != "size":
         for proposal in PACKED:
             _attempt(study, proposal)
-    if not any(not point.is_original for point in study.points):
+    if not any(point.meets_goal for point in study.points if not point.is_original):
         _attempt(study, Proposal("weights as float16", [Float16()]))
 
 

@@ -109,6 +109,15 @@ def test_comes_as_close_as_it_can_to_a_goal_out_of_reach(reach):
     assert point_of(answer, "chosen").missed[0].startswith("max_size_ratio")
 
 
+def test_stores_halves_where_eight_bits_are_too_few(reach):
+    answer = reach(minimize="size", within={"min_sqnr_db": 55})
+
+    chosen = point_of(answer, "chosen")
+    assert answer.report.frontier.is_met
+    assert chosen.size_ratio < 1
+    assert chosen.name == "weights as float16"
+
+
 def test_uses_the_methods_it_may(reach):
     answer = reach(minimize="size", methods=["float16"])
 
