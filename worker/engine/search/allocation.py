@@ -9,8 +9,8 @@ from typing import Literal, cast
 from worker.engine.passes.weight_overrides import OverrideBits, WeightOverride
 from worker.engine.passes.weight_quantization import WeightQuantization
 
-Bits = Literal[8, 4, 2]
-LEVELS: tuple[Bits, ...] = (8, 4, 2)
+Bits = Literal[16, 8, 4, 2]
+LEVELS: tuple[Bits, ...] = (16, 8, 4, 2)
 """From the most exact to the smallest."""
 FLOOR = 1e-20
 
@@ -37,7 +37,7 @@ class Step:
 
 
 def steps_down(weights: Sequence[WeightCosts]) -> list[Step]:
-    """Return the way from all weights at 8 bits to all at their fewest, cheapest errors first.
+    """Return the way from all weights at their most bits to their fewest, cheapest errors first.
 
     Errors of different weights are taken to add up, as those of independent noise do. Each weight
     goes along the lower convex hull of its errors over its bytes, so that the first steps are the
@@ -79,16 +79,20 @@ def _added(weight: WeightCosts, here: Bits, bits: Bits) -> float:
 
 
 def pass_after(steps: Sequence[Step], count: int, block_size: int) -> WeightQuantization:
-    """Return the pass that stores weights as they are after so many steps down, the rest at 8."""
+    """Return the pass that stores weights as they are after so many steps down, the rest at 8.
+
+    A weight that has yet to step down to 8 bits is at 16.
+    """
     bits_of = {step.name: step.bits for step in steps[:count]}
+    bits_of |= {step.name: 16 for step in steps[count:] if step.bits == 8}
     overrides = [WeightOverride(weights=("*",), bits=8)]
-    for bits in (4, 2):
+    for bits in (16, 4, 2):
         names = tuple(escape(name) for name, given in bits_of.items() if given == bits)
         if names:
             overrides.append(WeightOverride(weights=names, bits=cast("OverrideBits", bits)))
     fewest = min([8, *bits_of.values()])
     return WeightQuantization(
-        bits=fewest,
+        bits=cast("Literal[8, 4, 2]", fewest),
         block_size=block_size,
         overrides=tuple(overrides),
         runtime_form="folded",

@@ -10,14 +10,17 @@ from worker.engine.passes.float16 import Float16
 from worker.engine.passes.static_quantization import QuantizedOpType, StaticQuantization
 from worker.engine.passes.weight_quantization import WeightQuantization
 from worker.engine.search.budget import NotStartedError
+from worker.engine.search.choosing import keeps_limits
 from worker.engine.search.exactness import LOOSER_DB, LOOSEST_DB, Exactness
 from worker.engine.search.good_enough import UNJUDGED
 from worker.engine.search.point import Point, Proposal
-from worker.engine.search.smallest import smallest
+from worker.engine.search.smallest import fewest_halves, smallest
 from worker.engine.search.study import Study
 
 EVERY_OP_TYPE = get_args(QuantizedOpType)
 EIGHT_BITS = 8
+EIGHT = Proposal("weights at 8 bits", (WeightQuantization(runtime_form="folded"),))
+HALVES = Proposal("weights as float16", (Float16(),))
 WHOLE = "static integers in all op types"
 PACKED = (
     Proposal("8-bit weights packed at run time", (WeightQuantization(),)),
@@ -36,11 +39,11 @@ def search_candidates(study: Study) -> None:
     goal = study.goal
     if not _is_real(study):
         study.original.samples.warnings.append(UNJUDGED)
-    _attempt(study, Proposal("weights at 8 bits", [WeightQuantization(runtime_form="folded")]))
+    eight = _attempt(study, EIGHT)
     if goal.minimize != "latency":
         if _is_real(study) and (goal.methods is None or "weight_quantization" in goal.methods):
             with suppress(NotStartedError):
-                smallest(study)
+                _try_weights(study, eight)
         if goal.minimize == "size" and study.best[0].meets_goal and not study.best[0].is_original:
             return
     _try_integers(study)
@@ -48,7 +51,17 @@ def search_candidates(study: Study) -> None:
         for proposal in PACKED:
             _attempt(study, proposal)
     if not any(point.meets_goal for point in study.points if not point.is_original):
-        _attempt(study, Proposal("weights as float16", [Float16()]))
+        _attempt(study, HALVES)
+
+
+def _try_weights(study: Study, eight: Point | None) -> None:
+    """Try fewer bits than 8 where those are enough, more where only more are."""
+    if eight is None or not keeps_limits(study.goal, eight):
+        half = _attempt(study, HALVES)
+        if half is not None and keeps_limits(study.goal, half):
+            fewest_halves(study)
+            return
+    smallest(study)
 
 
 def _try_integers(study: Study) -> None:
@@ -78,10 +91,13 @@ def _try_integers(study: Study) -> None:
             step()
 
 
-def _attempt(study: Study, proposal: Proposal) -> None:
-    """Try what is allowed and fits the time that is left."""
+def _attempt(study: Study, proposal: Proposal) -> Point | None:
+    """Try what is allowed and fits the time that is left, once."""
+    if any(each.proposal is proposal for each in study.tried):
+        return None
     with suppress(NotStartedError):
-        _try_allowed(study, proposal)
+        return _try_allowed(study, proposal)
+    return None
 
 
 def _try_allowed(study: Study, proposal: Proposal) -> Point | None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal, cast
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from worker.engine.candidate import pass_context
 from worker.engine.datasets.splitting import first
 from worker.engine.errors import CalibrationError, EngineError
 from worker.engine.graphs import walk_graphs
+from worker.engine.half_precision import why_not_half
 from worker.engine.model_files import tensor_bytes
 from worker.engine.original import Original
 from worker.engine.passes.weight_overrides import WeightOverride
@@ -29,6 +31,7 @@ from worker.engine.search.budget import Budget
 from worker.engine.weights.finding import find_weights
 
 FEW_BITS: tuple[Bits, ...] = (4, 2)
+EIGHT_BITS: tuple[Bits, ...] = (8,)
 SAMPLES = 2
 MORE_SAMPLES = 16
 """For weights that the first samples did not reach, such as those of an If's other body."""
@@ -54,8 +57,10 @@ class Sensitivity:
         counts = Counter(t.name for graph in walk_graphs(self._model) for t in graph.initializer)
         self.names = [name for name in names if counts[name] == 1]
 
-    def measure(self, budget: Budget) -> list[WeightCosts]:
+    def measure(self, budget: Budget, levels: Sequence[Bits] = FEW_BITS) -> list[WeightCosts]:
         """Return the costs of each weight that the samples reach, the largest weights first.
+
+        They are those of `levels`, from more bits to fewer, and of twice as many as the first.
 
         Raises:
             EngineError: the model does not run with its weights as inputs.
@@ -63,22 +68,19 @@ class Sensitivity:
         errors = [self._answer_errors(count) for count in (SAMPLES, MORE_SAMPLES)]
         session = open_session(_with_weights_fed(self._model, self.names), failure=CalibrationError)
         floats = dict(_initializers(self._model, self.names))
-        costs = {name: WeightCosts(name, {8: array.size}, {}) for name, array in floats.items()}
-        by_size = sorted(floats, key=lambda name: -floats[name].size)
+        costs: dict[str, WeightCosts] = {}
         stop_at = budget.left_seconds * (1 - SHARE_OF_TIME)
-        for bits in FEW_BITS:
+        for bits in levels:
             stored, decoded = self._stored(bits)
-            for name in by_size:
-                if name not in stored:
-                    continue
-                is_late = budget.left_seconds < stop_at
-                if is_late and bits == min(FEW_BITS):
+            for name in (name for name in _by_size(floats, levels) if name in stored):
+                if budget.left_seconds < stop_at:
                     break
-                error = None
-                if not is_late:
-                    error = self._error(session, floats, {name: decoded[name]}, errors)
-                costs[name] = _with_level(costs[name], bits, stored[name], error)
-        return [cost for cost in costs.values() if cost.errors]
+                error = self._error(session, floats, {name: decoded[name]}, errors)
+                if error is not None and bits == levels[0]:
+                    costs[name] = _from_above(name, bits, floats[name].size, error)
+                if error is not None and name in costs:
+                    costs[name] = _with_level(costs[name], bits, stored[name], error)
+        return list(costs.values())
 
     def _error(
         self,
@@ -107,7 +109,9 @@ class Sensitivity:
     def _stored(self, bits: Bits) -> tuple[dict[str, int], dict[str, Array]]:
         """Return the bytes and the values of each weight, stored at so many bits."""
         everything = WeightOverride(weights=("*",), bits=bits)
-        step = WeightQuantization(bits=bits, overrides=(everything,), runtime_form="folded")
+        step = WeightQuantization(
+            bits=cast("Literal[8, 4, 2]", bits), overrides=(everything,), runtime_form="folded"
+        )
         folder = self._folder / f"bits_{bits}"
         folder.mkdir(parents=True)
         context = pass_context(self._original, folder, self._progress.of_pass(0, 1))
@@ -115,14 +119,26 @@ class Sensitivity:
         return _decoded(result, self.names)
 
 
-def _with_level(cost: WeightCosts, bits: Bits, size: int, error: float | None) -> WeightCosts:
-    """Return costs with those of one more number of bits; without an error, of no other."""
-    if error is None:
-        return cost
-    errors = {**cost.errors, bits: error}
-    if bits == max(FEW_BITS):
-        errors[8] = error * EIGHT_BIT_SHARE
-    return replace(cost, stored_bytes={**cost.stored_bytes, bits: size}, errors=errors)
+def _by_size(floats: Mapping[str, Array], levels: Sequence[Bits]) -> list[str]:
+    """Return the names of the weights that these bits and twice the first can hold."""
+    held = [name for name in floats if levels[0] != 8 or why_not_half(floats[name]) is None]
+    return sorted(held, key=lambda name: -floats[name].size)
+
+
+def _from_above(name: str, bits: Bits, size: int, error: float) -> WeightCosts:
+    """Return the costs at twice as many bits, by the error at these; 16 bits have next to none."""
+    if bits == 8:
+        return WeightCosts(name, {16: 2 * size}, {16: 0.0})
+    return WeightCosts(name, {8: size}, {8: error * EIGHT_BIT_SHARE})
+
+
+def _with_level(cost: WeightCosts, bits: Bits, size: int, error: float) -> WeightCosts:
+    """Return costs with those of one more number of bits."""
+    return replace(
+        cost,
+        stored_bytes={**cost.stored_bytes, bits: size},
+        errors={**cost.errors, bits: error},
+    )
 
 
 def _initializers(model: onnx.ModelProto, names: list[str]) -> Iterator[tuple[str, Array]]:

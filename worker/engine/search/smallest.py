@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from worker.engine.errors import EngineError
 from worker.engine.passes.weight_overrides import WeightOverride
 from worker.engine.passes.weight_quantization import WeightQuantization
-from worker.engine.search.allocation import Step, decibels, pass_after, steps_down
+from worker.engine.search.allocation import Bits, Step, decibels, pass_after, steps_down
 from worker.engine.search.budget import BudgetSpentError
 from worker.engine.search.choosing import keeps_limits
 from worker.engine.search.point import Point, Proposal
-from worker.engine.search.sensitivity import Sensitivity
+from worker.engine.search.sensitivity import EIGHT_BITS, FEW_BITS, Sensitivity
 from worker.engine.search.study import Study
 
 BLOCK_SIZE = 32
@@ -34,37 +34,47 @@ def smallest(study: Study) -> None:
     plain = four.model_copy(update={"error_compensation": False})
     study.try_(Proposal("weights at 4 bits, each rounded to its nearest", [plain]))
     study.try_(Proposal("weights at 4 bits", [four]))
-    steps = _steps(study)
+    steps = _steps(study, FEW_BITS)
     if not steps:
         return
-    best = _bisect(study, steps, BLOCK_SIZE)
+    best = _bisect(study, steps, _steps_at(steps, FIRST_DB), len(steps) + 1)
     for block_size in LARGER_BLOCKS:
         if best and _is_affordable(study):
             _try(study, steps, best, block_size)
 
 
-def _steps(study: Study) -> list[Step]:
+def fewest_halves(study: Study) -> None:
+    """Try allocations of 16 and 8 bits, where all at 16 keep the limits and all at 8 do not.
+
+    Raises:
+        BudgetSpentError: the time is up.
+    """
+    steps = _steps(study, EIGHT_BITS)
+    if len(steps) > 1:
+        _bisect(study, steps, _between(steps, 0, len(steps)), len(steps))
+
+
+def _steps(study: Study, levels: Sequence[Bits]) -> list[Step]:
     """Return the way down to few bits, none where no weight could be measured."""
     try:
         with study.work_folder() as folder:
             sensitivity = Sensitivity(study.original, folder, study.progress())
-            return steps_down(sensitivity.measure(study.budget))
+            return steps_down(sensitivity.measure(study.budget, levels))
     except BudgetSpentError:
         raise
     except EngineError:
         return []
 
 
-def _bisect(study: Study, steps: Sequence[Step], block_size: int) -> int:
-    """Return the most steps down that keep the limits, 0 where none do.
+def _bisect(study: Study, steps: Sequence[Step], count: int, bad: int) -> int:
+    """Return the most steps down that keep the limits, 0 where none do; `bad` are too many.
 
     Fewer steps are taken to make better answers; where to look next is the middle of the predicted
     fidelities between what kept the limits and what did not.
     """
-    good, bad = 0, len(steps) + 1
-    count = _steps_at(steps, FIRST_DB)
+    good = 0
     for _ in range(TRIALS):
-        point = _try(study, steps, count, block_size)
+        point = _try(study, steps, count, BLOCK_SIZE)
         if point is not None and keeps_limits(study.goal, point):
             good = count
         else:
@@ -92,12 +102,9 @@ def _steps_at(steps: Sequence[Step], wanted_db: float) -> int:
 
 def _try(study: Study, steps: Sequence[Step], count: int, block_size: int) -> Point | None:
     step = pass_after(steps, count, block_size)
-    fewer = ", ".join(
-        f"{sum(len(each.weights) for each in step.overrides[1:] if each.bits == bits)} at {bits}"
-        for bits in (4, 2)
-    )
+    others = "".join(f", {len(each.weights)} at {each.bits}" for each in step.overrides[1:])
     blocks = "" if block_size == BLOCK_SIZE else f" in blocks of {block_size}"
-    return study.try_(Proposal(f"weights at 8 bits, {fewer}{blocks}", [step]))
+    return study.try_(Proposal(f"weights at 8 bits{others}{blocks}", [step]))
 
 
 def _is_affordable(study: Study) -> bool:

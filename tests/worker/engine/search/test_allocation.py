@@ -40,6 +40,21 @@ def test_writes_the_bits_of_each_weight_out():
     ]
 
 
+def test_weights_that_have_yet_to_step_down_to_eight_bits_are_at_sixteen():
+    weights = [
+        WeightCosts("robust", {16: 200, 8: 100}, {16: 0.0, 8: 1e-6}),
+        WeightCosts("fragile", {16: 200, 8: 100}, {16: 0.0, 8: 1e-2}),
+    ]
+    steps = steps_down(weights)
+
+    overrides = [pass_after(steps, count, block_size=32).overrides for count in (0, 1, 2)]
+
+    assert [(step.name, step.bits) for step in steps] == [("robust", 8), ("fragile", 8)]
+    assert [(each.weights, each.bits) for each in overrides[0][1:]] == [(("robust", "fragile"), 16)]
+    assert [(each.weights, each.bits) for each in overrides[1][1:]] == [(("fragile",), 16)]
+    assert overrides[2][1:] == ()
+
+
 def test_names_that_look_like_patterns_mean_themselves():
     steps = steps_down([WeightCosts("w[0]", {8: 8, 4: 4}, {8: 0.0, 4: 0.1})])
 

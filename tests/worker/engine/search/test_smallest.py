@@ -1,10 +1,14 @@
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from onnx import helper
 
+from tests.dataset_files import write_npz
+from tests.onnx_models import float_value, model_of
 from tests.worker.engine.search.conftest import make_point
 from worker.engine.search.allocation import Step
-from worker.engine.search.smallest import BLOCK_SIZE, _bisect, smallest
+from worker.engine.search.smallest import _bisect, fewest_halves, smallest
 from worker.engine.spec import Gates, Goal
 
 LIMITS = Gates(max_accuracy_drop=0.01)
@@ -35,14 +39,14 @@ class Trials:
 def test_finds_the_most_steps_that_keep_the_limits(good):
     trials = Trials(good)
 
-    assert _bisect(trials, steps(20), BLOCK_SIZE) == good
+    assert _bisect(trials, steps(20), 14, 21) == good
     assert len(set(trials.asked)) == len(trials.asked) <= 7
 
 
 def test_what_cannot_be_made_counts_as_a_miss():
     study = SimpleNamespace(goal=Trials.goal, try_=lambda _: None)
 
-    assert _bisect(study, steps(5), BLOCK_SIZE) == 0
+    assert _bisect(study, steps(5), 3, 6) == 0
 
 
 def test_tries_four_bits_and_then_fewer_for_what_stands_them(study):
@@ -72,3 +76,33 @@ def test_a_stricter_limit_costs_bytes(study, tmp_path):
     smallest(strict)
 
     assert loose.best[0].size_bytes < strict.best[0].size_bytes
+
+
+def loud_and_faint():
+    """x (batch, 32) by random weights, and a hundredth of x by others."""
+    random = np.random.default_rng(0)
+    loud, faint = random.normal(size=(2, 32, 32)).astype(np.float32)
+    return model_of(
+        [
+            helper.make_node("MatMul", ["x", "loud"], ["much"], name="first"),
+            helper.make_node("MatMul", ["x", "faint"], ["little"], name="second"),
+            helper.make_node("Add", ["much", "little"], ["y"], name="add"),
+        ],
+        inputs=[float_value("x", ["batch", 32])],
+        outputs=[float_value("y", ["batch", 32])],
+        weights={"loud": loud, "faint": faint / 100},
+    )
+
+
+def test_halves_only_the_weights_that_need_it(study, tmp_path):
+    rows = np.random.default_rng(1).normal(size=(20, 32)).astype(np.float32)
+    data = write_npz(tmp_path / "x.npz", x=rows)
+    opened = study(loud_and_faint(), data, within={"min_sqnr_db": 60})
+
+    fewest_halves(opened)
+
+    [mixed] = [point for point in opened.points if point.meets_goal and not point.is_original]
+    assert [(each.weights, each.bits) for each in mixed.proposal.passes[0].overrides] == [
+        (("*",), 8),
+        (("loud",), 16),
+    ]
