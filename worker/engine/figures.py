@@ -53,8 +53,10 @@ def measure_candidate(original: Original, candidate: Candidate, progress: Progre
                 subjects, feeds, options, progress.accounts.memory, report_progress
             )
     warnings = [] if performance is None else performance.warnings
-    if written.making.passes:  # nobody regrets the original itself
+    if written.making.passes:
         warnings = find_regrets(before, after, performance) + warnings
+    elif performance is not None:  # nobody regrets the original, nor is it slower than itself
+        performance.latency = performance.latency.of_one_model()
     return Figures(before, after, layers, performance, warnings)
 
 

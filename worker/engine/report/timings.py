@@ -54,6 +54,11 @@ class Latency(ReportPart):
     load_seconds_before: float
     load_seconds_after: float
 
+    def of_one_model(self) -> "Latency":
+        """Return the same of a model beside itself, which is as fast whatever its runs say."""
+        certain = RatioInterval(low=1.0, high=1.0, confidence=1.0)
+        return self.model_copy(update={"ratio": 1.0, "ratio_interval": certain})
+
     @property
     def is_slower(self) -> bool:
         """Whether the compressed model is slower, beyond what chance makes of runs and sessions."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from worker.engine.pareto import pareto_front
 from worker.engine.report.quality import Score
+from worker.engine.report.timings import Latency
 from worker.engine.search.point import Point
 from worker.engine.spec import Goal
 
@@ -37,6 +38,13 @@ def keeps_limits(goal: Goal, point: Point) -> bool:
         for score in point.measured.accuracy
         if score.drop is not None
     )
+
+
+def misses_by_chance(limit: float | None, latency: Latency) -> bool:
+    """Return whether a ratio is above a limit that its interval does not rule out."""
+    if limit is None or latency.ratio <= limit:
+        return False
+    return latency.ratio_interval is None or latency.ratio_interval.low <= limit
 
 
 def _standard_error(score: Score) -> float:

@@ -81,9 +81,9 @@ class Point:
 
     @property
     def latency_ratio(self) -> float:
-        """Compressed over original latency; 1 where that is not measured, or one model is both."""
+        """Compressed over original latency; 1 where that is not measured."""
         ratio = self.measured.latency_ratio
-        return 1.0 if ratio is None or self.is_original else ratio
+        return 1.0 if ratio is None else ratio
 
     @property
     def worst_sqnr_db(self) -> float | None:

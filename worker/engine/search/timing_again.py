@@ -52,7 +52,7 @@ def contenders(goal: Goal, best: Sequence[Point]) -> list[Point]:
 def _bounds(point: Point) -> tuple[float, float]:
     """Return between what the true ratio lies, sessions of one model taken for equal."""
     latency = point.measured.latency
-    interval = None if latency is None or point.is_original else latency.ratio_interval
+    interval = None if latency is None else latency.ratio_interval
     if interval is None:
         return point.latency_ratio * (1 - SAME_SPEED), point.latency_ratio
     return interval.low * (1 - SAME_SPEED), interval.high

@@ -1,7 +1,8 @@
 import pytest
 
 from tests.worker.engine.search.conftest import make_point
-from worker.engine.search.choosing import pareto_optimal, ranked, violation
+from worker.engine.report.timings import RatioInterval
+from worker.engine.search.choosing import misses_by_chance, pareto_optimal, ranked, violation
 from worker.engine.spec import Gates, Goal
 
 LIMITS = Gates(max_accuracy_drop=0.01, max_latency_ratio=1.05)
@@ -60,3 +61,20 @@ def test_a_point_is_optimal_where_no_other_is_better_in_all():
     small.measured.accuracy[0].after = 0.85
 
     assert pareto_optimal([small, fast, exact, worse]) == [small, fast]
+
+
+@pytest.mark.parametrize(
+    ("limit", "interval", "is_by_chance"),
+    [
+        (None, RatioInterval(low=1.0, high=1.4, confidence=0.95), False),
+        (1.3, RatioInterval(low=1.0, high=1.4, confidence=0.95), False),
+        (1.1, RatioInterval(low=1.0, high=1.4, confidence=0.95), True),
+        (1.1, RatioInterval(low=1.15, high=1.25, confidence=0.95), False),
+        (1.1, None, True),
+    ],
+)
+def test_a_limit_on_latency_may_be_missed_by_chance(limit, interval, is_by_chance):
+    latency = make_point("slow", latency=1.2).measured.latency
+    latency = latency.model_copy(update={"ratio_interval": interval})
+
+    assert misses_by_chance(limit, latency) is is_by_chance

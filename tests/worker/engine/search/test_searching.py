@@ -94,6 +94,13 @@ def test_returns_the_model_as_it_was_where_nothing_can_be_compressed(
     assert not any("the compressed model" in each for each in answer.report.verdict.warnings)
 
 
+def test_the_original_is_as_fast_as_itself_whatever_the_clock_says(reach, without_weights):
+    answer = reach(model=without_weights, minimize="size", within={"max_latency_ratio": 1.0})
+
+    assert point_of(answer, "chosen").latency_ratio == answer.report.latency.ratio == 1
+    assert answer.report.verdict.passed
+
+
 def test_comes_as_close_as_it_can_to_a_goal_out_of_reach(reach):
     answer = reach(
         minimize="latency",
@@ -170,6 +177,25 @@ def test_what_may_be_the_fastest_is_timed_again_with_more_runs(reach, monkeypatc
     # None is as many as make the ratio certain
     assert max(run for run in asked if run is not None) <= 40
     assert asked[-2:] == [None, None]
+
+
+def test_a_limit_on_latency_that_may_be_missed_by_chance_is_timed_for_longer(reach, monkeypatch):
+    asked = []
+
+    def compare(pair, feeds, inputs, options, report_progress):
+        asked.append(options.runs)
+        latency, warnings = compare_latency(pair, feeds, inputs, options, report_progress)
+        is_short = options.runs is not None and options.runs <= 40
+        noisy = {"ratio": 2.0, "ratio_interval": None} if is_short else {"ratio": 1.0}
+        return latency.model_copy(update=noisy), warnings
+
+    monkeypatch.setattr("worker.engine.search.study.compare_latency", compare)
+
+    limits = {"min_sqnr_db": 20, "max_latency_ratio": 1.5}
+    frontier = reach(minimize="size", within=limits, methods=["float16"]).report.frontier
+
+    assert [point.latency_ratio for point in frontier.points] == [1.0, 1.0]
+    assert asked[-1] == 200
 
 
 def test_the_progress_of_a_search_never_goes_back(reach):
