@@ -54,9 +54,10 @@ class Point:
     warnings: list[str]
     duration_seconds: float
 
-    def take_latency(self, latency: Latency) -> None:
-        """Put a better measurement in the place of the first."""
+    def measure_again(self, latency: Latency | None, limits: Gates) -> None:
+        """Put a better measurement of the latency in the place of the first, and judge it."""
         self.measured = replace(self.measured, latency=latency)
+        self.gates = judge_gates(limits, self.measured)
 
     @property
     def is_original(self) -> bool:

@@ -131,8 +131,8 @@ class Study:
             runs = int(seconds / pair_seconds)
             if runs <= len(latency.before.samples_seconds):
                 return
-        point.take_latency(self._compared(self.reopen(point).written, options, runs))
-        point.gates = judge_gates(self.goal.within, point.measured)
+        written = self.reopen(point).written
+        point.measure_again(self._compared(written, options, runs), self.goal.within)
 
     def progress(self) -> SearchProgress:
         """Return what work for this search reports to, and is ended by."""
