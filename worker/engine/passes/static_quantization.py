@@ -1,6 +1,5 @@
 """Static quantization: 8-bit weights and activations, with ranges measured on samples."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from glob import escape
 from typing import Annotated, ClassVar, Literal, Self
@@ -27,7 +26,7 @@ from worker.engine.passes.node_selection import (
     NodeSelectingPass,
     matching_names,
 )
-from worker.engine.passes.static_steps import StaticStart, start
+from worker.engine.passes.static_steps import StaticStart, remaining_weights, start
 from worker.engine.processor import adds_in_16_bits
 from worker.engine.quantization.answer_errors import AnswerErrors
 from worker.engine.quantization.choosing import Choice, Question, choose, latency_ratio
@@ -101,6 +100,10 @@ class StaticQuantization(NodeSelectingPass):
     smooth: bool = True
     """Move large values of single channels from the inputs of matrix products into their weights
     (SmoothQuant), where that is expected to lose less."""
+    correct_biases: bool | Literal["auto"] = "auto"
+    """Move the mean error that a stored weight makes in the output of a Conv or Gemm into its bias;
+    `auto` does where that brings the answers closer on held back samples, and not at all with
+    `fallback: off`."""
     fallback: Literal["auto", "off"] = "auto"
     """Which of the chosen nodes stay in float: with `auto`, those that are no faster in integers on
     this processor, and those whose rounding moves the answers too far; `off` keeps none. The
@@ -147,12 +150,14 @@ class StaticQuantization(NodeSelectingPass):
         begun = self._start(model)
         original = begun.writer.model
         begun = replace(begun, writer=self._smoothed(begun.writer, context))
-        remaining = RemainingWeights(begun.writer.model)
-        checked = self._checked(context) if self.fallback == "auto" else []
-        choice = self._choose(begun.writer, remaining, checked, context)
+        model = begun.writer.model
+        errors = AnswerErrors(model, self._checked(context)) if self.fallback == "auto" else None
+        is_corrected = None if self.correct_biases == "auto" else self.correct_biases
+        remaining = remaining_weights(model, context, errors, is_corrected=is_corrected)
+        choice = self._choose(begun.writer, remaining, errors, context)
         written = begun.written(remaining, choice)
-        if choice.chosen and self._is_timed(context):
-            ratio = latency_ratio(original, written.model, checked)
+        if choice.chosen and errors is not None and self._is_timed(context):
+            ratio = latency_ratio(original, written.model, errors.samples)
             if ratio > SLOWER_RATIO:
                 choice.leave_all_float(f"it made the model slower: {ratio:.2f} times the latency")
                 written = begun.written(remaining, choice)
@@ -162,17 +167,18 @@ class StaticQuantization(NodeSelectingPass):
             written.changed,
             written.skipped,
             [*choice.notes, count],
-            self._resolved(begun.writer, choice),
+            self._resolved(begun.writer, remaining, choice),
         )
 
     def _start(self, model: onnx.ModelProto) -> StaticStart:
         return start(model, self, self.op_types_to_quantize, self.types, self.quant_format)
 
-    def _resolved(self, writer: StaticWriter, choice: Choice) -> Self:
+    def _resolved(self, writer: StaticWriter, remaining: RemainingWeights, choice: Choice) -> Self:
         """Return the pass with what was measured written out."""
         return self.model_copy(
             update={
                 "reduce_range": self.types.weights.reduce_range,
+                "correct_biases": bool(remaining.means),
                 "fallback": "off",
                 "nodes_in_float": tuple(map(escape, sorted(writer.nodes - choice.chosen))),
                 "weights_in_half": tuple(map(escape, sorted(choice.halves))),
@@ -201,7 +207,7 @@ class StaticQuantization(NodeSelectingPass):
         self,
         writer: StaticWriter,
         remaining: RemainingWeights,
-        checked: Sequence[Feeds],
+        errors: AnswerErrors | None,
         context: PassContext,
     ) -> Choice:
         """Return the nodes to compute in integers, after the calibration that it takes."""
@@ -217,13 +223,13 @@ class StaticQuantization(NodeSelectingPass):
         if writer.nodes:
             few = replace(context, samples=hold_out(context.samples)[0])
             counts = self._calibrate(writer, few)
-        if self.fallback == "auto":
+        if errors is not None:
             question = Question(
                 writer.model,
                 writer.write,
                 remaining,
                 counts,
-                AnswerErrors(writer.model, checked),
+                errors,
                 10 ** (-self.fallback_sqnr_db / 10),
                 self._is_timed(context),
                 context.workdir,

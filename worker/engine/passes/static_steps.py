@@ -1,21 +1,27 @@
 """The first and the last steps of static quantization, which a job and a preflight share."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 
-from worker.engine.passes.base import SkippedNode
+from worker.engine.calibration.collector import collect
+from worker.engine.datasets.splitting import at_most, hold_out
+from worker.engine.passes.base import PassContext, SkippedNode
 from worker.engine.passes.node_selection import NodeSelectingPass, select_nodes, skipped_nodes
+from worker.engine.quantization.answer_errors import AnswerErrors
+from worker.engine.quantization.bias_correction import ChannelMean, correctable
 from worker.engine.quantization.choosing import Choice
-from worker.engine.quantization.graph_view import Declined
+from worker.engine.quantization.graph_view import Declined, GraphView
 from worker.engine.quantization.placement import Placement
 from worker.engine.quantization.product_bias import join_biases
 from worker.engine.quantization.qdq import QdqOptions
 from worker.engine.quantization.qoperator import unsupported
 from worker.engine.quantization.static_writer import QuantFormat, StaticWriter
 from worker.engine.quantization.working_copy import refuse_unchanged, working_copy
-from worker.engine.weights.remaining import RemainingWeights, store_remaining
+from worker.engine.weights.remaining import RemainingWeights
+
+MEAN_SAMPLES = 16
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class StaticStart:
             PassError: nothing changed.
         """
         model, placement, _ = self.writer.write(choice.chosen, self.quant_format)
-        stored = store_remaining(model, remaining.names, choice.halves)
+        stored = remaining.store(model, choice.halves)
         skipped = [*self.skipped, *skipped_nodes(self._left_float(placement, choice))]
         refuse_unchanged([*placement.weighted, *stored], skipped)
         changed = [*placement.changed_names, *self.joined, *stored]
@@ -88,3 +94,33 @@ def start(
         joined,
         [*skipped, *skipped_nodes(declined)],
     )
+
+
+def remaining_weights(
+    model: onnx.ModelProto,
+    context: PassContext,
+    errors: AnswerErrors | None,
+    *,
+    is_corrected: bool | None,
+) -> RemainingWeights:
+    """Return the weights to store; None corrects biases where the answers come closer by it."""
+    plain = RemainingWeights(model)
+    nodes = correctable(GraphView(model.graph), plain.names)
+    if is_corrected is False or not nodes or (is_corrected is None and errors is None):
+        return plain
+    samples = at_most(hold_out(context.samples)[0], MEAN_SAMPLES)
+    few = replace(context, samples=samples, report_progress=lambda *_: None)
+    seen = collect(model, [each.activation for each in nodes], few, ChannelMean)
+    found = {each.node.name: seen.get(each.activation) for each in nodes}
+    means = {name: each.means for name, each in found.items() if isinstance(each, ChannelMean)}
+    corrected = RemainingWeights(model, means)
+    if is_corrected or errors is None:
+        return corrected
+    before, after = (errors.of_model(each.round(_copy(model), ())) for each in (plain, corrected))
+    return corrected if after < before else plain
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy

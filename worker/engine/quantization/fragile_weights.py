@@ -33,13 +33,15 @@ def fragile_weights(
     floats, stored = _values(model, remaining), _values(rounded, remaining)
     names = [name for name, values in floats.items() if why_not_half(values) is None]
     shares = _shares(model, {name: (floats[name], stored[name]) for name in names}, errors, limit)
+    # One by one they make more than all together where biases make up for them.
+    scale = error / max(sum(shares.values()), error)
     room = MORE_BYTES * sum(values.size for values in floats.values())
     halves: set[str] = set()
     for name in sorted(shares, key=lambda name: shares[name] / floats[name].size, reverse=True):
         if error > limit and shares[name] > 0 and floats[name].size <= room:
             halves.add(name)
             room -= floats[name].size
-            error -= shares[name]
+            error -= shares[name] * scale
     return halves
 
 

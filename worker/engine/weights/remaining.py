@@ -1,6 +1,6 @@
 """Stores the weights that a method leaves in float: folded, at 8 bits or, where told so, at 16."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from math import prod
 
 import numpy as np
@@ -8,6 +8,8 @@ import onnx
 from onnx import numpy_helper
 
 from worker.engine.names import NameGiver, taken_names
+from worker.engine.quantization.bias_correction import Vector, add_to_bias, correctable, lacking
+from worker.engine.quantization.graph_view import GraphView
 from worker.engine.weights.finding import Weight, find_weights
 from worker.engine.weights.grids import Grid, per_channel_grid
 from worker.engine.weights.scales import FloatArray
@@ -49,19 +51,51 @@ def store_remaining(
 
 
 class RemainingWeights:
-    """The weights of a float model, and their values once they are stored."""
+    """The weights of a float model, and their values once they are stored.
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    Args:
+        model: the float model.
+        means: of the inputs' channels, by node: what its bias is corrected by.
+    """
+
+    def __init__(self, model: onnx.ModelProto, means: Mapping[str, Vector] | None = None) -> None:
         self.names = storable_names(model)
+        self.means = dict(means or {})
         self._values: dict[tuple[str, bool], FloatArray] = {}
+        self._lacking: dict[tuple[str, bool], Vector] = {}
 
     def round(self, model: onnx.ModelProto, halves: Collection[str]) -> onnx.ModelProto:
         """Give those that a model still has in float their values once stored; return it."""
+        self._correct_biases(model, halves)
         for weight in find_weights(model, MINIMUM_VALUES):
             if weight.name in self.names:
                 values = self._rounded(weight, model, is_half=weight.name in halves)
                 weight.tensor.CopyFrom(numpy_helper.from_array(values, weight.name))
         return model
+
+    def store(self, model: onnx.ModelProto, halves: Collection[str]) -> list[str]:
+        """Store those that a model still has in float; return the names of their readers."""
+        self._correct_biases(model, halves)
+        return store_remaining(model, self.names, halves)
+
+    def _correct_biases(self, model: onnx.ModelProto, halves: Collection[str]) -> None:
+        """Add to each bias what its node's output lacks once the weight is stored."""
+        if not self.means:
+            return
+        view = GraphView(model.graph)
+        names = NameGiver(taken_names(model))
+        weights = {w.name: w for w in find_weights(model, MINIMUM_VALUES) if w.name in self.names}
+        for weighted in correctable(view, weights):
+            node, is_half = weighted.node, weighted.weight in halves
+            if node.name not in self.means:
+                continue
+            if (node.name, is_half) not in self._lacking:
+                weight = weights[weighted.weight]
+                error = numpy_helper.to_array(weight.tensor).astype(np.float64)
+                error -= self._rounded(weight, model, is_half=is_half)
+                self._lacking[node.name, is_half] = lacking(node, error, self.means[node.name])
+            name = names.name(f"{weighted.bias or node.name}/corrected")
+            add_to_bias(weighted, self._lacking[node.name, is_half], view, name)
 
     def _rounded(self, weight: Weight, model: onnx.ModelProto, *, is_half: bool) -> FloatArray:
         key = (weight.name, is_half)

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from onnx import helper
+
+from tests.engine_runs import first_answers, pass_context, sqnr_db
+from tests.onnx_models import float_value, model_of
+from worker.engine.passes.static_quantization import StaticQuantization
+
+RANDOM = np.random.default_rng(0)
+FEEDS = [
+    {"x": RANDOM.uniform(1 - spread, 1 + spread, (1, 4, 6, 6)).astype(np.float32)}
+    for spread in np.linspace(0.01, 0.02, 16)
+]
+
+
+def convolution():
+    """A Conv whose inputs hardly vary, so that nearly all of its weight's error is in the mean."""
+    kernel = RANDOM.normal(size=(64, 4, 3, 3)).astype(np.float32)
+    return model_of(
+        [helper.make_node("Conv", ["x", "kernel"], ["y"], name="conv")],
+        [float_value("x", [None, 4, 6, 6])],
+        [float_value("y", [None] * 4)],
+        {"kernel": kernel},
+    )
+
+
+def stored(model, tmp_path, **options):
+    fixed = {"nodes_in_float": ["conv"], "weights_in_half": [], **options}
+    result = StaticQuantization(**fixed).apply(model, pass_context(tmp_path, FEEDS))
+    return result, sqnr_db(first_answers(model, FEEDS), first_answers(result.model, FEEDS))
+
+
+@pytest.mark.parametrize(
+    ("options", "is_corrected"),
+    [
+        ({"fallback": "auto"}, True),
+        ({"fallback": "auto", "correct_biases": False}, False),
+        ({"fallback": "off"}, False),
+        ({"fallback": "off", "correct_biases": True}, True),
+    ],
+)
+def test_biases_are_corrected_where_asked_for_or_where_it_is_seen_to_help(
+    tmp_path, options, is_corrected
+):
+    result, drift = stored(convolution(), tmp_path, **options)
+
+    assert result.resolved.correct_biases is is_corrected
+    assert bool(drift > 60) is is_corrected
+
+
+def test_biases_are_left_alone_where_the_answers_move_away_by_it(tmp_path):
+    model = convolution()
+    calibrating = [{"x": -9 * feeds["x"]} for feeds in FEEDS[:12]]
+    others = iter(FEEDS)
+    feeds = [next(others) if i % 5 == 4 else calibrating[i - i // 5] for i in range(15)]
+
+    result = StaticQuantization(nodes_in_float=["conv"]).apply(model, pass_context(tmp_path, feeds))
+
+    assert result.resolved.correct_biases is False
+
+
+def test_the_resolved_pass_corrects_the_biases_again(tmp_path):
+    model = convolution()
+    result, _ = stored(model, tmp_path)
+    resolved = type(result.resolved).model_validate_json(result.resolved.model_dump_json())
+
+    again, _ = stored(model, tmp_path / "again", **resolved.model_dump())
+
+    assert again.model.SerializeToString() == result.model.SerializeToString()

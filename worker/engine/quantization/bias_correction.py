@@ -1,0 +1,74 @@
+"""Moves the mean error that a rounded weight makes in the output of its node into the bias.
+
+Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (arXiv
+1906.04721): E[W x] - E[W' x] = (W - W') E[x], here with the means of samples.
+"""
+
+from collections.abc import Container
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+from typing_extensions import override
+
+from worker.engine.calibration.histogram import RunningRange
+from worker.engine.quantization.graph_view import GraphView, attribute
+from worker.engine.quantization.weighted_nodes import WeightedNode, weighted_node
+from worker.engine.samples import Array
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass
+class ChannelMean(RunningRange):
+    """The mean of each channel, which is the second axis."""
+
+    sums: Vector = field(default_factory=lambda: np.zeros(0))
+
+    @override
+    def update(self, array: Array) -> None:
+        """Take in the values of an array (batch, channels, ...)."""
+        if not array.size:
+            return
+        super().update(array)
+        others = tuple(axis for axis in range(array.ndim) if axis != 1)
+        sums = array.sum(axis=others, dtype=np.float64)
+        self.sums = self.sums + sums if self.sums.size else sums
+
+    @property
+    def means(self) -> Vector:
+        """Mean of each channel."""
+        return self.sums * len(self.sums) / max(self.count, 1)
+
+
+def correctable(view: GraphView, names: Container[str]) -> list[WeightedNode]:
+    """Return the nodes that read a weight of these names and whose bias can be corrected."""
+    found = []
+    for node in view.graph.node:
+        if node.op_type not in {"Conv", "Gemm"} or node.input[1] not in names:
+            continue
+        weighted = weighted_node(node, view)
+        is_plain = attribute(node, "beta", 1.0) == 1.0 and not attribute(node, "transA", 0)
+        if isinstance(weighted, WeightedNode) and is_plain:
+            found.append(weighted)
+    return found
+
+
+def lacking(node: onnx.NodeProto, error: Vector, means: Vector) -> Vector:
+    """Return what a node's output lacks in each channel where its weight is less by `error`."""
+    if node.op_type == "Gemm":
+        return np.asarray((error if attribute(node, "transB", 0) else error.T) @ means)
+    groups = int(attribute(node, "group", 1))
+    by_group = error.reshape(groups, error.shape[0] // groups, error.shape[1], -1).sum(axis=3)
+    return np.asarray((by_group @ means.reshape(groups, -1, 1)).reshape(-1))
+
+
+def add_to_bias(weighted: WeightedNode, addition: Vector, view: GraphView, name: str) -> None:
+    """Give a node a bias of its own, of this name, with something added to each channel."""
+    bias = None if weighted.bias is None else view.constant(weighted.bias)
+    flat = np.zeros(1) if bias is None else bias.reshape(-1).astype(np.float64)
+    total = (flat + addition).astype(np.float32)
+    view.graph.initializer.append(numpy_helper.from_array(total, name))
+    weighted.node.input[:] = [*weighted.node.input[:2], name]
