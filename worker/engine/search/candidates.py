@@ -10,7 +10,7 @@ from worker.engine.passes.float16 import Float16
 from worker.engine.passes.static_quantization import QuantizedOpType, StaticQuantization
 from worker.engine.passes.weight_quantization import WeightQuantization
 from worker.engine.search.budget import NotStartedError
-from worker.engine.search.choosing import keeps_limits
+from worker.engine.search.choosing import keeps_answers
 from worker.engine.search.exactness import LOOSER_DB, LOOSEST_DB, Exactness
 from worker.engine.search.good_enough import UNJUDGED
 from worker.engine.search.point import Point, Proposal
@@ -56,9 +56,9 @@ def search_candidates(study: Study) -> None:
 
 def _try_weights(study: Study, eight: Point | None) -> None:
     """Try fewer bits than 8 where those are enough, more where only more are."""
-    if eight is None or not keeps_limits(study.goal, eight):
+    if eight is None or not keeps_answers(study.goal, eight):
         half = _attempt(study, HALVES)
-        if half is not None and keeps_limits(study.goal, half):
+        if half is not None and keeps_answers(study.goal, half):
             fewest_halves(study)
             return
     smallest(study)

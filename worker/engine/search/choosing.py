@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from worker.engine.pareto import pareto_front
 from worker.engine.report.quality import Score
 from worker.engine.report.timings import Latency
+from worker.engine.search.good_enough import is_about_answers
 from worker.engine.search.point import Point
 from worker.engine.spec import Goal
 
@@ -30,21 +31,36 @@ def keeps_limits(goal: Goal, point: Point) -> bool:
     Among many points that just keep a limit on some samples, the best is one that was lucky on
     them: what is asked for has to hold for the drop and its standard error together.
     """
+    return point.meets_goal and _has_scores_to_spare(goal, point)
+
+
+def keeps_answers(goal: Goal, point: Point) -> bool:
+    """Return whether a point keeps the limits on its answers so, whatever its size and speed.
+
+    More bits cannot mend those two: a file that is too large needs fewer, and bits that are stored
+    only change no speed.
+    """
+    is_kept = not any(is_about_answers(gate.gate) for gate in point.missed)
+    return is_kept and _has_scores_to_spare(goal, point)
+
+
+def misses_by_chance(limit: float | None, latency: Latency) -> bool:
+    """Return whether a ratio is above a limit that its runs leave open, or a busy machine does."""
+    if limit is None or latency.ratio <= limit:
+        return False
+    interval = latency.ratio_interval
+    return latency.noisy or interval is None or interval.low <= limit
+
+
+def _has_scores_to_spare(goal: Goal, point: Point) -> bool:
     limit = goal.within.max_accuracy_drop
-    if limit is None or not point.meets_goal:
-        return point.meets_goal
+    if limit is None:
+        return True
     return all(
         score.drop + _standard_error(score) <= limit
         for score in point.measured.accuracy
         if score.drop is not None
     )
-
-
-def misses_by_chance(limit: float | None, latency: Latency) -> bool:
-    """Return whether a ratio is above a limit that its interval does not rule out."""
-    if limit is None or latency.ratio <= limit:
-        return False
-    return latency.ratio_interval is None or latency.ratio_interval.low <= limit
 
 
 def _standard_error(score: Score) -> float:

@@ -49,5 +49,10 @@ def _no_drop(original: Original) -> str:
 def limits_answers(limits: Gates) -> bool:
     """Return whether any limit is about the answers."""
     return any(getattr(limits, name) is not None for name in NAMED_LIMITS) or any(
-        limit.figure.startswith(FIGURES) for limit in limits.limits
+        is_about_answers(limit.figure) for limit in limits.limits
     )
+
+
+def is_about_answers(gate: str) -> bool:
+    """Return whether a gate, by its name or figure, is about the answers: not size nor speed."""
+    return gate in NAMED_LIMITS or gate.startswith(FIGURES)

@@ -8,7 +8,7 @@ from worker.engine.passes.weight_overrides import WeightOverride
 from worker.engine.passes.weight_quantization import WeightQuantization
 from worker.engine.search.allocation import Bits, Step, decibels, pass_after, steps_down
 from worker.engine.search.budget import BudgetSpentError
-from worker.engine.search.choosing import keeps_limits
+from worker.engine.search.choosing import keeps_answers
 from worker.engine.search.point import Point, Proposal
 from worker.engine.search.sensitivity import EIGHT_BITS, FEW_BITS, Sensitivity
 from worker.engine.search.study import Study
@@ -67,15 +67,15 @@ def _steps(study: Study, levels: Sequence[Bits]) -> list[Step]:
 
 
 def _bisect(study: Study, steps: Sequence[Step], count: int, bad: int) -> int:
-    """Return the most steps down that keep the limits, 0 where none do; `bad` are too many.
+    """Return the most steps down that keep the answers, 0 where none do; `bad` are too many.
 
     Fewer steps are taken to make better answers; where to look next is the middle of the predicted
-    fidelities between what kept the limits and what did not.
+    fidelities between what kept them and what did not.
     """
     good = 0
     for _ in range(TRIALS):
         point = _try(study, steps, count, BLOCK_SIZE)
-        if point is not None and keeps_limits(study.goal, point):
+        if point is not None and keeps_answers(study.goal, point):
             good = count
         else:
             bad = count

@@ -2,7 +2,13 @@ import pytest
 
 from tests.worker.engine.search.conftest import make_point
 from worker.engine.report.timings import RatioInterval
-from worker.engine.search.choosing import misses_by_chance, pareto_optimal, ranked, violation
+from worker.engine.search.choosing import (
+    keeps_answers,
+    misses_by_chance,
+    pareto_optimal,
+    ranked,
+    violation,
+)
 from worker.engine.spec import Gates, Goal
 
 LIMITS = Gates(max_accuracy_drop=0.01, max_latency_ratio=1.05)
@@ -78,3 +84,27 @@ def test_a_limit_on_latency_may_be_missed_by_chance(limit, interval, is_by_chanc
     latency = latency.model_copy(update={"ratio_interval": interval})
 
     assert misses_by_chance(limit, latency) is is_by_chance
+
+
+@pytest.mark.parametrize(
+    ("options", "is_kept"),
+    [
+        ({"size": 900}, True),
+        ({"latency": 2.0}, True),
+        ({"drop": 0.02}, False),
+    ],
+)
+def test_size_and_speed_say_nothing_of_the_answers(options, is_kept):
+    limits = LIMITS.model_copy(update={"max_size_ratio": 0.4})
+    point = make_point("p", limits=limits, **options)
+
+    assert not point.meets_goal
+    assert keeps_answers(Goal(minimize="size", within=limits), point) is is_kept
+
+
+def test_a_busy_machine_leaves_a_limit_on_latency_open():
+    certain = RatioInterval(low=1.15, high=1.25, confidence=0.95)
+    latency = make_point("slow", latency=1.2).measured.latency
+    busy = latency.model_copy(update={"ratio_interval": certain, "noisy": True})
+
+    assert misses_by_chance(1.1, busy)

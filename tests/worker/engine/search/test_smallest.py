@@ -32,7 +32,8 @@ class Trials:
         [step] = proposal.passes
         count = sum(len(each.weights) for each in step.overrides[1:])
         self.asked.append(count)
-        return make_point(proposal.name, drop=0 if count <= self.good else 1, limits=LIMITS)
+        drop = 0 if count <= self.good else 1
+        return make_point(proposal.name, drop=drop, limits=self.goal.within)
 
 
 @pytest.mark.parametrize("good", [0, 1, 7, 12, 20])
@@ -41,6 +42,13 @@ def test_finds_the_most_steps_that_keep_the_limits(good):
 
     assert _bisect(trials, steps(20), 14, 21) == good
     assert len(set(trials.asked)) == len(trials.asked) <= 7
+
+
+def test_a_file_that_is_still_too_large_needs_fewer_bits_not_more():
+    trials = Trials(good=20)
+    trials.goal = Goal(minimize="size", within=LIMITS.model_copy(update={"max_size_ratio": 0.1}))
+
+    assert _bisect(trials, steps(20), 4, 21) == 20
 
 
 def test_what_cannot_be_made_counts_as_a_miss():
