@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from worker.engine.passes.dynamic_quantization import DynamicQuantization
 from worker.engine.passes.static_quantization import StaticQuantization
-from worker.engine.search.choosing import keeps_limits
+from worker.engine.search.choosing import keeps_answers
 from worker.engine.search.point import Point, Proposal
 from worker.engine.spec import Goal
 
@@ -56,7 +56,7 @@ class Exactness:
 
     def _note(self, step: StaticQuantization | DynamicQuantization, name: str) -> None:
         point = self._try(Proposal(name, [step]))
-        if point is not None and keeps_limits(self._goal, point):
+        if point is not None and keeps_answers(self._goal, point):
             self._kept = min(self._kept, step.fallback_sqnr_db)
         elif step.fallback_sqnr_db < self._kept:
             self._missed = max(self._missed, step.fallback_sqnr_db)
