@@ -41,7 +41,8 @@ class BlameOptions(SpecPart):
     """How the nodes that cost the answers most are found, and a spec that mends it."""
 
     samples: Annotated[int, Field(ge=1, le=64)] = 4
-    """Evaluation samples to look at; fewer where running them takes long."""
+    """Evaluation samples to look at, those whose answers moved most among them; fewer where running
+    them takes long."""
     budget_seconds: Annotated[float, Field(gt=0, le=600)] = 20.0
     """What is not found out in this time is left out of the report. The first steps, which take a
     few seconds on a model of 100 MB, are not cut short."""

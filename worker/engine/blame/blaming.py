@@ -11,7 +11,6 @@ from worker.engine.blame.finding import Investigation, describe, investigate
 from worker.engine.blame.mending import Job, exchange, mend
 from worker.engine.blame.pairing import ModelPair
 from worker.engine.candidate import Candidate, pass_context
-from worker.engine.datasets.splitting import first
 from worker.engine.model_files import tensor_bytes
 from worker.engine.original import Original
 from worker.engine.pass_runner import apply_passes
@@ -19,6 +18,7 @@ from worker.engine.passes.base import Pass
 from worker.engine.progress import Progress
 from worker.engine.report.blame import Blame, CurvePoint
 from worker.engine.runtime import run
+from worker.engine.samples import Feeds
 
 MAX_BYTES = 2**30
 """Of weights: a larger model would take more memory than the job may have."""
@@ -51,7 +51,7 @@ def find_blame(original: Original, candidate: Candidate, folder: Path) -> Blame 
     looking = Budget(LOOKING_SHARE * options.budget_seconds, time.process_time)
     written = candidate.written
     count = max(1, min(options.samples, int(SAMPLES_SECONDS / run_seconds)))
-    samples = [sample.feeds for sample in first(original.samples.evaluation, count)]
+    samples = _telling_samples(original, candidate, count)
     pair = ModelPair(written.prepared.model, written.loaded.model, written.making.tidied)
     found = investigate(pair, samples, folder / "blame", looking)
     if not found.effects:
@@ -71,6 +71,17 @@ def find_blame(original: Original, candidate: Candidate, folder: Path) -> Blame 
         repair=mending.repair,
         notes=[*found.notes, *_unexplained(found, result_db)],
     )
+
+
+def _telling_samples(original: Original, candidate: Candidate, count: int) -> list[Feeds]:
+    """Return the samples whose answers moved most, one of each output, and the first ones.
+
+    Those may say nothing: a classifier that is sure of a sample hides every rounding before it.
+    """
+    worst = [output.worst_sample for output in candidate.comparison.fidelity]
+    wanted = set(list(dict.fromkeys([*worst, *range(count)]))[:count])
+    places = enumerate(original.samples.evaluation)
+    return [sample.feeds for place, sample in places if place in wanted]
 
 
 def _is_too_large(original: Original) -> bool:

@@ -52,6 +52,10 @@ def convnet():
     )
 
 
+def numbers(tensor):
+    return onnx.numpy_helper.to_array(tensor)
+
+
 @pytest.fixture
 def job(tmp_path):
     """Runs a job on a model, with the same samples each time."""
@@ -136,6 +140,22 @@ def test_the_worst_nodes_have_pictures(job):
     assert {"weight", "output"} <= kinds
     assert all(0 < len(picture.counts) <= 64 for picture in node.pictures)
     assert all(picture.range_lowest < picture.range_highest for picture in node.pictures)
+
+
+def test_looks_at_the_samples_whose_answers_moved(job, tmp_path):
+    images = np.zeros((80, 3, 8, 8), np.float32)
+    images[60:65] = np.random.default_rng(3).normal(size=(5, 3, 8, 8))
+    write_npz(tmp_path / "images.npz", image=images)
+    model = convnet()
+    for index in range(4):
+        bias = next(t for t in model.graph.initializer if t.name == f"b{index}")
+        bias.CopyFrom(onnx.numpy_helper.from_array(0 * numbers(bias), bias.name))
+
+    blame = job(model, {"passes": [{"method": "weight_quantization"}]}).blame
+
+    # Zeros give zeros, whatever the weights.
+    assert blame.samples == 4
+    assert blame.sqnr_db < 100
 
 
 def test_is_left_out_where_the_model_would_take_the_whole_budget(job):
