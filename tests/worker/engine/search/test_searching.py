@@ -117,15 +117,13 @@ def test_comes_as_close_as_it_can_to_a_goal_out_of_reach(reach):
 
 
 @pytest.mark.parametrize(("minimize", "limit"), [("size", 48), ("latency", 55)])
-def test_stores_halves_where_eight_bits_are_too_few(reach, minimize, limit):
+def test_tries_halves_where_eight_bits_are_too_few(reach, minimize, limit):
     answer = reach(minimize=minimize, within={"min_sqnr_db": limit})
 
     points = {p.name: p for p in answer.report.frontier.points}
-    chosen = point_of(answer, "chosen")
-    assert answer.report.frontier.is_met
     assert not points["weights at 8 bits"].meets_goal
     assert points["weights as float16"].meets_goal
-    assert chosen.size_ratio <= points["weights as float16"].size_ratio
+    assert answer.report.frontier.is_met
 
 
 def test_uses_the_methods_it_may(reach):
