@@ -1,4 +1,4 @@
-"""How long a candidate will take: as long as the last one like it, or the least that any takes."""
+"""How long a candidate takes at the least, by those before it."""
 
 from worker.engine.original import Original
 from worker.engine.search.point import Proposal
@@ -9,25 +9,28 @@ class Expectations:
 
     def __init__(self, original: Original) -> None:
         self._calibrating_runs = len(original.samples.calibration)
+        self._evaluating_runs = len(original.samples.evaluation)
         self._shortest_seconds = 0.0
         self._run_seconds = 0.0
         self._lasted: dict[tuple[str, ...], float] = {}
 
     def start_from(self, comparing_seconds: float, run_seconds: float) -> None:
-        """Take in the original, which was compared as every candidate is."""
-        self._shortest_seconds = comparing_seconds
+        """Take in the original, which was compared as all are, but did not have to run again."""
+        self._shortest_seconds = comparing_seconds + self._evaluating_runs * run_seconds
         self._run_seconds = run_seconds
 
     def note(self, proposal: Proposal, seconds: float) -> None:
         """Take in how long a candidate took, whatever became of it."""
-        self._lasted[proposal.methods] = seconds
+        known = self._lasted.get(proposal.methods, seconds)
+        self._lasted[proposal.methods] = min(known, seconds)
 
     def seconds_of(self, proposal: Proposal) -> float:
-        """Return what the latest of the same methods took, else what no candidate does without.
+        """Return what the quickest of the same methods took, or what none does without.
 
-        That is to be compared and, where samples matter, to run on them.
+        The quickest, as what the first of them work out the next ones find. No candidate does
+        without being compared and, where samples matter, the first not without running on them.
         """
         if proposal.methods in self._lasted:
-            return self._lasted[proposal.methods]
+            return max(self._shortest_seconds, self._lasted[proposal.methods])
         gains = any(step.gains_from_samples() for step in proposal.passes)
         return self._shortest_seconds + gains * self._calibrating_runs * self._run_seconds
