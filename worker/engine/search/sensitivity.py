@@ -37,7 +37,7 @@ MORE_SAMPLES = 16
 """For weights that the first samples did not reach, such as those of an If's other body."""
 UNREACHED_ERROR = 1e-10
 """100 dB: what sessions of one model differ by, where one is given its weights."""
-SHARE_OF_TIME = 0.2
+SHARE_OF_TIME = 0.3
 """Of what is left, for measuring; weights that are not reached keep 4 bits at the least."""
 EIGHT_BIT_SHARE = 1 / 64
 """Of the error at 4 bits: four bits more would be 1/256, scales of larger blocks cost some."""

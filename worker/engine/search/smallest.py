@@ -18,12 +18,16 @@ LARGER_BLOCKS = (64,)
 TRIALS = 7
 FIRST_DB = 10.0
 """Predicted fidelity of the first allocation that is tried."""
+PLENTY = 3
+"""Times the least that the best rounding takes: so much time is enough for it."""
 CLOSE_STEPS = 0.02
 """Of all steps: what lies closer together is as good as the same."""
 
 
 def smallest(study: Study) -> None:
-    """Try weights at 4 bits, the quickest rounding first, then allocations of 8, 4 and 2 bits.
+    """Try weights at 4 bits, then allocations of 8, 4 and 2 bits.
+
+    Where time is short the quickest rounding comes first, as the best may not be done in time.
 
     Raises:
         BudgetSpentError: the time is up.
@@ -31,9 +35,11 @@ def smallest(study: Study) -> None:
     """
     everything = WeightOverride(weights=("*",), bits=4)
     four = WeightQuantization(bits=4, overrides=(everything,), runtime_form="folded")
-    plain = four.model_copy(update={"error_compensation": False})
-    study.try_(Proposal("weights at 4 bits, each rounded to its nearest", [plain]))
-    study.try_(Proposal("weights at 4 bits", [four]))
+    careful = Proposal("weights at 4 bits", [four])
+    if study.budget.left_seconds < PLENTY * study.least_seconds(careful):
+        plain = four.model_copy(update={"error_compensation": False})
+        study.try_(Proposal("weights at 4 bits, each rounded to its nearest", [plain]))
+    study.try_(careful)
     steps = _steps(study, FEW_BITS)
     if not steps:
         return

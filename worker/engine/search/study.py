@@ -134,6 +134,10 @@ class Study:
         written = self.reopen(point).written
         point.measure_again(self._compared(written, options, runs), self.goal.within)
 
+    def least_seconds(self, proposal: Proposal) -> float:
+        """Return what a candidate takes at the least."""
+        return self._expectations.seconds_of(proposal)
+
     def progress(self) -> SearchProgress:
         """Return what work for this search reports to, and is ended by."""
         return SearchProgress(self.budget, self._report_progress)
@@ -233,7 +237,7 @@ class Study:
 
     def _refuse_to_start(self, proposal: Proposal) -> None:
         """Raise where a candidate evidently takes longer than what is left of the time."""
-        left, seconds = self.budget.left_seconds, self._expectations.seconds_of(proposal)
+        left, seconds = self.budget.left_seconds, self.least_seconds(proposal)
         if not 0 < left < seconds:
             return
         reason = f"not started: it takes about {seconds:.3g} s, and {left:.3g} s were left"
