@@ -228,29 +228,27 @@ def test_fails_when_the_model_was_deleted(runner, service, session_factory):
     assert service.job(job_id).error["code"] == "model_deleted"
 
 
+def states_of_three_attempts(runner, service, job_id):
+    states = []
+    for _ in range(3):
+        runner.run_job(job_id)
+        states.append(service.job(job_id).state)
+    return states
+
+
 def test_tries_later_while_the_storage_is_down_and_then_fails(runner, service, storage, tmp_path):
     job_id = service.submit("succeed")
     (tmp_path / "data" / "storage" / "blobs").rename(tmp_path / "away")
     (tmp_path / "data" / "storage" / "blobs").write_text("not a folder")
 
-    states = []
-    for _ in range(3):
-        runner.run_job(job_id)
-        states.append(service.job(job_id).state)
-
-    assert states == ["queued", "queued", "failed"]
+    assert states_of_three_attempts(runner, service, job_id) == ["queued", "queued", "failed"]
     assert service.job(job_id).error["code"] == "storage_unavailable"
 
 
 def test_tries_later_while_the_child_finds_the_disk_full_and_then_fails(runner, service, queue):
     job_id = service.submit("fill the disk")
 
-    states = []
-    for _ in range(3):
-        runner.run_job(job_id)
-        states.append(service.job(job_id).state)
-
-    assert states == ["queued", "queued", "failed"]
+    assert states_of_three_attempts(runner, service, job_id) == ["queued", "queued", "failed"]
     assert service.job(job_id).error["code"] == "storage_unavailable"
     assert queue.sent == []
 
