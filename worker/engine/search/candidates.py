@@ -58,7 +58,7 @@ def _try_weights(study: Study, eight: Point | None) -> None:
     """Try fewer bits than 8 where those are enough, more where only more are."""
     if eight is None or not keeps_answers(study.goal, eight):
         half = _attempt(study, HALVES)
-        if half is not None and keeps_answers(study.goal, half):
+        if half is None or keeps_answers(study.goal, half):
             fewest_halves(study)
             return
     smallest(study)

@@ -126,6 +126,14 @@ def test_tries_halves_where_eight_bits_are_too_few(reach, minimize, limit):
     assert answer.report.frontier.is_met
 
 
+def test_mixes_halves_where_float16_itself_may_not_be_used(reach):
+    answer = reach(minimize="size", within={"min_sqnr_db": 48}, methods=["weight_quantization"])
+
+    names = [p.name for p in answer.report.frontier.points]
+    assert names[1] == "weights at 8 bits"
+    assert not any("at 4" in name for name in names)
+
+
 def test_uses_the_methods_it_may(reach):
     answer = reach(minimize="size", methods=["float16"])
 
