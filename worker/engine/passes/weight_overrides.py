@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from glob import escape
 from typing import Annotated, Literal, Self
 
 import onnx
@@ -38,6 +39,13 @@ class WeightOverride(BaseModel):
         if self.bits is None and self.runtime_form is None:
             raise ValueError("give bits or runtime_form")
         return self
+
+
+def override_of(
+    names: Iterable[str], bits: OverrideBits | None = None, form: OverrideForm | None = None
+) -> WeightOverride:
+    """Return an override of the weights of these names, even where they look like patterns."""
+    return WeightOverride(weights=tuple(map(escape, names)), bits=bits, runtime_form=form)
 
 
 WeightOverrides = Annotated[tuple[WeightOverride, ...], Field(max_length=1_000)]

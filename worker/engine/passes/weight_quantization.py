@@ -1,7 +1,6 @@
 """Weight quantization: weights stored at 8, 4 or 2 bits, computed with in float."""
 
-from collections.abc import Collection, Iterable, Sequence
-from glob import escape
+from collections.abc import Collection, Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
@@ -20,6 +19,7 @@ from worker.engine.passes.weight_overrides import (
     WeightOverride,
     WeightOverrides,
     Wish,
+    override_of,
     wishes,
 )
 from worker.engine.passes.weight_tasks import (
@@ -294,12 +294,7 @@ class WeightQuantization(Pass):
         """Return the pass with the form and bits of every weight written out."""
         found = [WeightOverride(weights=("*",), bits=self.bits), *self.overrides]
         if upgraded:
-            found.append(WeightOverride(weights=_exactly(upgraded), bits=8))
+            found.append(override_of(upgraded, bits=8))
         if packed:
-            found.append(WeightOverride(weights=_exactly(packed), runtime_form="native"))
+            found.append(override_of(packed, form="native"))
         return self.model_copy(update={"runtime_form": "folded", "overrides": tuple(found)})
-
-
-def _exactly(names: Iterable[str]) -> tuple[str, ...]:
-    """Return patterns that match these names and nothing else."""
-    return tuple(escape(name) for name in names)

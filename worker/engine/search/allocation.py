@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from glob import escape
 from math import log10
 from typing import Literal, cast
 
-from worker.engine.passes.weight_overrides import OverrideBits, WeightOverride
+from worker.engine.passes.weight_overrides import OverrideBits, WeightOverride, override_of
 from worker.engine.passes.weight_quantization import WeightQuantization
 
 Bits = Literal[16, 8, 4, 2]
@@ -87,9 +86,9 @@ def pass_after(steps: Sequence[Step], count: int, block_size: int) -> WeightQuan
     bits_of |= {step.name: 16 for step in steps[count:] if step.bits == 8}
     overrides = [WeightOverride(weights=("*",), bits=8)]
     for bits in (16, 4, 2):
-        names = tuple(escape(name) for name, given in bits_of.items() if given == bits)
+        names = [name for name, given in bits_of.items() if given == bits]
         if names:
-            overrides.append(WeightOverride(weights=names, bits=cast("OverrideBits", bits)))
+            overrides.append(override_of(names, cast("OverrideBits", bits)))
     fewest = min([8, *bits_of.values()])
     return WeightQuantization(
         bits=cast("Literal[8, 4, 2]", fewest),
