@@ -108,12 +108,7 @@ def synthesize(
     Raises:
         CalibrationError: no guess makes the model run: it needs real samples.
     """
-    refused = [tensor for tensor in inputs if not can_make(tensor)]
-    if refused:
-        raise CalibrationError(
-            f'input "{refused[0].name}" is of type {refused[0].dtype}, which cannot be made up:'
-            " provide a calibration dataset"
-        )
+    _refuse_others(inputs)
     below = table_sizes(model)
     reason = ""
     silent: SyntheticSamples | None = None
@@ -122,12 +117,13 @@ def synthesize(
         try:
             answers = _try(session, samples)
         except ResourceError:
-            raise
+            if silent is None and not reason:
+                raise
+            break  # a size that others came before: those say more of the model
         except EngineError as error:
             reason = reason or str(error)
         else:
-            floats = [answer for answer in answers if answer.dtype.kind == "f"]
-            if not floats or any(np.nan_to_num(answer).any() for answer in floats):
+            if _says_something(answers):
                 return samples
             silent = silent or samples
     if silent is not None:
@@ -198,6 +194,22 @@ def _try(session: Session, samples: SyntheticSamples) -> list[Array]:
     if any(answer.size == 0 for answer in answers):
         raise CalibrationError("an output comes out empty")
     return answers
+
+
+def _refuse_others(inputs: Sequence[TensorInfo]) -> None:
+    """Raise where the values of an input cannot be made up."""
+    refused = [tensor for tensor in inputs if not can_make(tensor)]
+    if refused:
+        raise CalibrationError(
+            f'input "{refused[0].name}" is of type {refused[0].dtype}, which cannot be made up:'
+            " provide a calibration dataset"
+        )
+
+
+def _says_something(answers: Sequence[Array]) -> bool:
+    """Return whether answers are more than zeros, as far as they are numbers."""
+    floats = [answer for answer in answers if answer.dtype.kind == "f"]
+    return not floats or any(np.nan_to_num(answer).any() for answer in floats)
 
 
 def can_make(tensor: TensorInfo) -> bool:

@@ -4,7 +4,7 @@ from onnx import TensorProto, helper
 
 from tests.onnx_models import float_value, linear, model_of
 from worker.engine.datasets.synthetic import resolve_shapes, synthesize
-from worker.engine.errors import CalibrationError
+from worker.engine.errors import CalibrationError, ResourceError
 from worker.engine.inspection import describe
 from worker.engine.requests import TensorInfo
 from worker.engine.runtime import open_session, run
@@ -153,6 +153,27 @@ def test_sizes_that_are_answered_with_more_than_zeros_are_preferred():
     [sample, *_] = samples_for(model)
 
     assert sample.feeds["x"].shape == (1, 1, 224)
+
+
+def test_a_size_that_memory_does_not_hold_is_not_held_against_smaller_ones(monkeypatch):
+    """The output is zero at every size, and the largest sizes do not fit."""
+    model = model_of(
+        [helper.make_node("Mul", ["x", "zero"], ["y"], name="mul")],
+        inputs=[float_value("x", ["batch", "width"])],
+        outputs=[float_value("y", ["batch", "width"])],
+        weights={"zero": np.float32(0)},
+    )
+
+    def run_small(session, feeds, **options):
+        if feeds["x"].size > 1024:
+            raise ResourceError("no room", code="out_of_memory")
+        return run(session, feeds, **options)
+
+    monkeypatch.setattr("worker.engine.datasets.synthetic.run", run_small)
+
+    [sample, *_] = samples_for(model)
+
+    assert sample.feeds["x"].shape == (1, 32)
 
 
 def test_images_are_of_a_usual_size():
