@@ -170,3 +170,77 @@ def doubling_functions(depth) -> onnx.ModelProto:
         [float_value("y", [2])],
     )
     return helper.make_model(graph, opset_imports=opset, functions=functions, ir_version=10)
+
+
+def stepping_lstm(*, add_order=1, most="length", through="number", seed=0) -> onnx.ModelProto:
+    """An LSTM of 3 hidden values over (batch, steps, 2) as tf2onnx writes it: a Loop.
+
+    Its gates lie in Keras' order, and the weights are part of the Loop's state, never changed.
+    `most` is the Loop's bound, `through` the body's number that rows are gathered by.
+    """
+    random = np.random.default_rng(seed)
+    sizes = {"kernel": (2, 12), "recurrent": (3, 12), "bias": (12,)}
+    sums = [("product", "carried"), ("carried", "product")][:: 1 if add_order else -1][0]
+    body = helper.make_graph(
+        [
+            helper.make_node("Gather", ["rows", through], ["row"]),
+            helper.make_node("MatMul", ["row", "kernel_in"], ["product"]),
+            helper.make_node("MatMul", ["hidden_in", "recurrent_in"], ["carried"]),
+            helper.make_node("Add", sums, ["unbiased"]),
+            helper.make_node("Add", ["unbiased", "bias_in"], ["gates"]),
+            helper.make_node("Split", ["gates"], ["i", "f", "c", "o"], axis=-1),
+            *[helper.make_node("Sigmoid", [name], [f"open_{name}"]) for name in "ifo"],
+            helper.make_node("Tanh", ["c"], ["candidate"]),
+            helper.make_node("Mul", ["open_f", "cell_in"], ["kept"]),
+            helper.make_node("Mul", ["open_i", "candidate"], ["added"]),
+            helper.make_node("Add", ["kept", "added"], ["cell_out"]),
+            helper.make_node("Tanh", ["cell_out"], ["squashed"]),
+            helper.make_node("Mul", ["open_o", "squashed"], ["hidden_row"]),
+            helper.make_node("Identity", ["hidden_row"], ["hidden_out"]),
+            helper.make_node("Add", ["number", "one"], ["number_out"]),
+            helper.make_node("Less", ["number_out", most], ["goes_on"]),
+        ],
+        "step",
+        [
+            helper.make_tensor_value_info("iteration", TensorProto.INT64, []),
+            helper.make_tensor_value_info("was_true", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("number", TensorProto.INT64, []),
+            float_value("hidden_in", ["batch", 3]),
+            float_value("cell_in", ["batch", 3]),
+            *[float_value(f"{name}_in", shape) for name, shape in sizes.items()],
+        ],
+        [
+            helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("number_out", TensorProto.INT64, []),
+            float_value("hidden_out", ["batch", 3]),
+            float_value("cell_out", ["batch", 3]),
+            *[float_value(f"{name}_in", shape) for name, shape in sizes.items()],
+            float_value("hidden_row", ["batch", 3]),
+        ],
+    )
+    return model_of(
+        [
+            helper.make_node("Transpose", ["x"], ["rows"], perm=[1, 0, 2]),
+            helper.make_node("Shape", ["rows"], ["shape"]),
+            helper.make_node("Gather", ["shape", "zero"], ["length"]),
+            helper.make_node("Less", ["zero", most], ["has_rows"]),
+            helper.make_node(
+                "Loop",
+                [most, "has_rows", "zero", "hidden", "cell", *sizes],
+                ["count", "last", "last_cell", *[f"{name}_behind" for name in sizes], "y"],
+                name="loop",
+                body=body,
+            ),
+        ],
+        inputs=[
+            float_value("x", ["batch", "steps", 2]),
+            *[float_value(name, ["batch", 3]) for name in ("hidden", "cell")],
+        ],
+        outputs=[float_value("y", ["steps", "batch", 3]), float_value("last_cell", ["batch", 3])],
+        weights={
+            **{name: random.normal(size=size).astype(np.float32) for name, size in sizes.items()},
+            "zero": np.int64(0),
+            "one": np.int64(1),
+            "three": np.int64(3),
+        },
+    )

@@ -16,6 +16,8 @@ from worker.engine.preparation.answers import Answers, AnyAnswers
 from worker.engine.preparation.constants import walk
 from worker.engine.preparation.duplicates import merge_duplicates
 from worker.engine.preparation.folding import fold_constants
+from worker.engine.preparation.loop_constants import take_out_loop_constants
+from worker.engine.preparation.lstm_loops import join_lstm_loops
 from worker.engine.preparation.opsets import (
     canonical_domain,
     merged_opset_imports,
@@ -50,7 +52,9 @@ REWRITES = [
     Rewrite("initializers no longer listed as graph inputs", unlist_initializers),
     Rewrite("Constant nodes made initializers", lift_constants),
     Rewrite("Identity and inactive Dropout nodes removed", remove_identities),
+    Rewrite("constants taken out of the state of Loops", take_out_loop_constants),
     Rewrite("nodes that only rearrange constants computed", fold_constants),
+    Rewrite("Loops over the steps of an LSTM joined", join_lstm_loops),
     Rewrite("steps of HardSigmoid and HardSwish joined", join_hard_sigmoids),
     Rewrite("BatchNormalization, Mul and Add nodes folded into weights", fold_affine),
     Rewrite("scalings between convolutions joined", join_scalings),
