@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from glob import escape
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -152,13 +153,17 @@ class DynamicQuantization(NodeSelectingPass):
     ) -> onnx.ModelProto:
         """Return the model with the nodes in integers that are worth it; `choice` tells which."""
         samples = [each.feeds for each in first(hold_out(context.samples)[1], CHECKED_SAMPLES)]
+        tick = partial(context.report_progress, "compressing", 0.0)
+
         is_timed = bool(samples) and self.fallback == "auto" and context.execution_provider == "cpu"
         if is_timed:
-            keep_faster(choice, model, samples[0], self._weights)
+            trying = partial(context.report_progress, "calibrating", 0.0)
+            keep_faster(choice, model, samples[0], self._weights, trying)
         smoothed, count = self._smoothed(model, choice, context)
         if samples and self.fallback == "auto":
             before, allowed = list(choice.chosen), 10 ** (-self.fallback_sqnr_db / 10)
-            keep_answers(choice, smoothed, samples, self._weights, allowed)
+            choosing = partial(context.report_progress, "compressing", 0.0)
+            keep_answers(choice, smoothed, samples, self._weights, allowed, choosing)
             if choice.chosen != before:
                 # Only what computes in integers is made smoother, whoever else was tried.
                 smoothed, count = self._smoothed(model, choice, context)
@@ -184,4 +189,5 @@ class DynamicQuantization(NodeSelectingPass):
             if context.samples.origin == "dataset":
                 raise
             return model, 0
-        return result, len(smooth(result, readers, ranges, self._weights.steps))
+        smoothing = partial(context.report_progress, "compressing", 0.0)
+        return result, len(smooth(result, readers, ranges, self._weights.steps, smoothing))

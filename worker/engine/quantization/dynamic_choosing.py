@@ -31,13 +31,24 @@ class DynamicChoice:
 
 
 def keep_faster(
-    choice: DynamicChoice, model: onnx.ModelProto, feeds: Feeds, options: WeightOptions
+    choice: DynamicChoice,
+    model: onnx.ModelProto,
+    feeds: Feeds,
+    options: WeightOptions,
+    tick: Callable[[], None],
 ) -> None:
-    """Take out the nodes that are no faster in integers on this processor."""
+    """Take out the nodes that are no faster in integers on this processor.
+
+    `tick` is called before each trial, and may end the work.
+    """
     if not choice.chosen:
         return
     trials = NodeTrials(model, choice.chosen, feeds, _in_integers(options))
-    slow = [n for n in choice.chosen if trials.latency_ratio(n) > FASTER_RATIO]
+    slow = []
+    for name in choice.chosen:
+        tick()
+        if trials.latency_ratio(name) > FASTER_RATIO:
+            slow.append(name)
     choice.leave_float(slow, NO_FASTER)
 
 
@@ -51,14 +62,19 @@ def keep_answers(
     samples: Sequence[Feeds],
     options: WeightOptions,
     allowed: float,
+    tick: Callable[[], None],
 ) -> None:
-    """Take out the nodes whose own outputs suffer most, until the model's error is allowed."""
+    """Take out the nodes whose own outputs suffer most, until the model's error is allowed.
+
+    `tick` is called before each trial, and may end the work.
+    """
     if not choice.chosen:
         return
     errors = AnswerErrors(model, samples)
     known: Rounded = {}
 
     def measure(names: Collection[str]) -> float:
+        tick()
         return errors.of_model(write_dynamic(model, names, options, known))
 
     before = measure(choice.chosen)
@@ -66,7 +82,12 @@ def keep_answers(
         choice.notes.append(f"integers alone keep {decibels(before):.1f} dB of the answers")
         return
     trials = NodeTrials(model, choice.chosen, samples[0], _in_integers(options))
-    ranked = sorted(choice.chosen, key=trials.error, reverse=True)
+
+    def own_error(name: str) -> float:
+        tick()
+        return trials.error(name)
+
+    ranked = sorted(choice.chosen, key=own_error, reverse=True)
     count, after = _fewest(len(ranked), lambda count: measure(ranked[count:]), allowed)
     choice.leave_float(ranked[:count], TOO_FRAGILE)
     choice.notes.append(

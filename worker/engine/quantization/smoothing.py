@@ -5,7 +5,7 @@ Models" (arXiv 2211.10438): x W = (x / s) (s W), with one s for each channel.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,16 +80,19 @@ def smooth(
     readers: Mapping[str, Sequence[WeightedNode]],
     ranges: Mapping[str, RunningRange],
     weight_steps: int,
+    tick: Callable[[], None] = lambda: None,
 ) -> list[str]:
     """Rewrite the model in place where integers lose less that way; return those activations.
 
-    A Mul by 1 / s is put before the MatMuls; other readers keep the activation as it is.
+    A Mul by 1 / s is put before the MatMuls; other readers keep the activation as it is. `tick` is
+    called before each activation's turn, and may end the work.
     """
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes = {node.name: node for node in model.graph.node}
     names = NameGiver(taken_names(model))
     added: dict[str, onnx.NodeProto] = {}
     for activation, group in readers.items():
+        tick()
         seen = ranges.get(activation)
         weights = [_values(tensors[each.weight]) for each in group]
         if not isinstance(seen, ChannelRange) or {len(seen.lows)} != {len(w) for w in weights}:

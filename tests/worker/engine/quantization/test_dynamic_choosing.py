@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from onnx import helper
 
 from tests.engine_runs import answers, sqnr_db
@@ -36,6 +37,10 @@ def fragile_and_sound():
     )
 
 
+def unhurried():
+    """There is time for all."""
+
+
 def feeds():
     spiked = uniform(8, 16)
     spiked[:, 0] = 1000
@@ -45,7 +50,7 @@ def feeds():
 def test_the_node_that_spoils_the_answers_stays_in_float():
     model, choice = fragile_and_sound(), DynamicChoice(["fragile", "sound"])
 
-    keep_answers(choice, model, [feeds()], OPTIONS, allowed=1e-3)
+    keep_answers(choice, model, [feeds()], OPTIONS, allowed=1e-3, tick=unhurried)
 
     assert choice.chosen == ["sound"]
     assert choice.reasons == {"fragile": TOO_FRAGILE}
@@ -56,7 +61,7 @@ def test_the_node_that_spoils_the_answers_stays_in_float():
 def test_all_nodes_are_kept_where_the_answers_hold():
     choice = DynamicChoice(["sound"])
 
-    keep_answers(choice, fragile_and_sound(), [feeds()], OPTIONS, allowed=1e-3)
+    keep_answers(choice, fragile_and_sound(), [feeds()], OPTIONS, allowed=1e-3, tick=unhurried)
 
     assert choice.chosen == ["sound"]
 
@@ -64,7 +69,7 @@ def test_all_nodes_are_kept_where_the_answers_hold():
 def test_all_nodes_stay_in_float_where_no_error_is_allowed():
     choice = DynamicChoice(["fragile", "sound"])
 
-    keep_answers(choice, fragile_and_sound(), [feeds()], OPTIONS, allowed=1e-12)
+    keep_answers(choice, fragile_and_sound(), [feeds()], OPTIONS, allowed=1e-12, tick=unhurried)
 
     assert choice.chosen == []
 
@@ -72,7 +77,7 @@ def test_all_nodes_stay_in_float_where_no_error_is_allowed():
 def test_tiny_nodes_stay_in_float():
     choice = DynamicChoice(["matmul"])
 
-    keep_faster(choice, linear(uniform(4, 4)), {"x": uniform(1, 4)}, OPTIONS)
+    keep_faster(choice, linear(uniform(4, 4)), {"x": uniform(1, 4)}, OPTIONS, tick=unhurried)
 
     assert choice.reasons == {"matmul": NO_FASTER}
 
@@ -87,3 +92,20 @@ def test_a_model_that_is_no_faster_keeps_no_node_in_integers():
     assert not is_kept
     assert choice.chosen == []
     assert "integers do not make the model faster" in choice.reasons["matmul"]
+
+
+class TimeIsUpError(Exception):
+    """Stands for what ends a search."""
+
+
+def too_late():
+    raise TimeIsUpError
+
+
+def test_trials_end_when_the_time_is_up():
+    choice = DynamicChoice(["fragile", "sound"])
+
+    with pytest.raises(TimeIsUpError):
+        keep_faster(choice, fragile_and_sound(), feeds(), OPTIONS, too_late)
+    with pytest.raises(TimeIsUpError):
+        keep_answers(choice, fragile_and_sound(), [feeds()], OPTIONS, 1e-12, too_late)
