@@ -153,8 +153,6 @@ class DynamicQuantization(NodeSelectingPass):
     ) -> onnx.ModelProto:
         """Return the model with the nodes in integers that are worth it; `choice` tells which."""
         samples = [each.feeds for each in first(hold_out(context.samples)[1], CHECKED_SAMPLES)]
-        tick = partial(context.report_progress, "compressing", 0.0)
-
         is_timed = bool(samples) and self.fallback == "auto" and context.execution_provider == "cpu"
         if is_timed:
             trying = partial(context.report_progress, "calibrating", 0.0)
