@@ -138,7 +138,7 @@ def compare(jobs: Jobs, model: Path, samples: Path | None, forecast: Forecast) -
     cells = [
         f"{forecast.size_bytes / 1e6:.3f} MB",
         f"{size / 1e6:.3f} MB",
-        f"{forecast.size_bytes / size - 1:+.1%}",
+        f"{forecast.size_bytes / size - 1:+.1%}{in_range(forecast, size)}",
     ]
     if not jobs.are_whole:
         return [*cells, "", ""]
@@ -148,6 +148,13 @@ def compare(jobs: Jobs, model: Path, samples: Path | None, forecast: Forecast) -
         f"{seconds:.1f} s, {held(seconds, forecast.duration_seconds)}",
         f"{peak / 1e6:.0f} MB, {held(peak, forecast.memory_bytes)}",
     ]
+
+
+def in_range(forecast: Forecast, size: int) -> str:
+    """Return what a forecast that leaves a range says of a size."""
+    if forecast.size_is_certain:
+        return ""
+    return f", {held(size, forecast.size_range)}: only a range is foretold"
 
 
 def held(value: float, span: Seconds | Bytes | None) -> str:

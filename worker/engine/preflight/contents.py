@@ -134,6 +134,9 @@ class Forecast(PreflightPart):
     size_bytes: int | None
     """The likeliest. Of a job without data, where data lets the method measure how many bits its
     answers need."""
+    size_is_certain: bool | None
+    """Whether no measured choice moves the size by more than 5 %; else a job with data may end
+    anywhere in `size_range`."""
     size_range: Bytes | None
     """Sizes for the ways that measured choices may go; the same twice where nothing is measured."""
     size_ratio: float | None

@@ -16,6 +16,8 @@ FORESEEN: tuple[Pass, ...] = tuple(step for each in PASS_TYPES for step in each.
 MOST_NODES = 20
 MOST_GROUPS = 20
 EXAMPLES = 3
+CERTAIN = 0.05
+"""Of the likeliest size, that others may differ by."""
 NAMED = re.compile(r"(weight|input|bias|inside) \S+")
 
 
@@ -47,11 +49,17 @@ def _forecast(
         skipped=groups[:MOST_GROUPS],
         measure=step.shrinks,
         size_bytes=sizes[0] if sizes else None,
+        size_is_certain=_is_certain(sizes) if sizes else None,
         size_range=Bytes(low=min(sizes), high=max(sizes)) if sizes else None,
         size_ratio=round(sizes[0] / max(1, before), 4) if sizes else None,
         duration_seconds=None if error else duration(step, facts),
         memory_bytes=None if error else memory(facts),
     )
+
+
+def _is_certain(sizes: Sequence[int]) -> bool:
+    """Return whether all ways lead to about the size of the likeliest, which comes first."""
+    return all(abs(size - sizes[0]) <= CERTAIN * sizes[0] for size in sizes)
 
 
 def group_skipped(skipped: Sequence[SkippedNode]) -> list[SkippedGroup]:

@@ -202,3 +202,14 @@ def test_what_cannot_be_raised_to_a_new_opset_can_still_be_forecast(tmp_path, mo
     assert [each.refusal for each in (eight, *others)] == [None] * 5
     assert "opset_too_old" in [each.code for each in found.warnings]
     assert found.recommended_with_data.spec.passes[0].bits == 8
+
+
+def test_a_size_that_data_decide_is_not_called_certain(tmp_path):
+    found = preflight_of(wide_network(), tmp_path)
+
+    certain = {
+        getattr(each.passes[0], "bits", each.passes[0].method): each.size_is_certain
+        for each in found.forecasts
+    }
+    assert certain[8] is True
+    assert certain[2] is False
