@@ -178,7 +178,7 @@ def _mismatch(dataset: DatasetInfo, array: ArrayInfo, tensor: TensorInfo) -> str
 def fits(shape: Shape, expected: Shape) -> bool:
     """Return whether a shape agrees with another in its rank and its known dimensions."""
     return len(shape) == len(expected) and all(
-        size == want or not _is_fixed(want) or not _is_fixed(size)
+        size == want or not _is_fixed(want) or not isinstance(size, int)
         for size, want in zip(shape, expected, strict=True)
     )
 

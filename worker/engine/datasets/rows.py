@@ -45,15 +45,22 @@ def checked_rows(dataset: Dataset) -> Generator[Row, None, None]:
     if dataset.info.sample_count == 0:
         raise InvalidDatasetError("the dataset has no samples")
     for row in dataset.rows():
+        _refuse_empty(row, some_may_be=dataset.info.format == "npz_archive")
         for name, array in row.arrays.items():
-            if array.size == 0:
-                raise InvalidDatasetError(
-                    f'"{name}" of {row.name} has the shape {array.shape} and holds no values'
-                )
             _refuse_nan(name, array, row)
         if row.labels is not None:
             _refuse_nan(LABELS, row.labels, row)
         yield row
+
+
+def _refuse_empty(row: Row, *, some_may_be: bool) -> None:
+    """Refuse arrays without values; a run may have some, as a decoder's past in its first step."""
+    empty = [name for name, array in row.arrays.items() if array.size == 0]
+    if empty and (not some_may_be or len(empty) == len(row.arrays)):
+        raise InvalidDatasetError(
+            f'"{empty[0]}" of {row.name} has the shape {row.arrays[empty[0]].shape} and holds no'
+            " values"
+        )
 
 
 def _refuse_nan(name: str, array: Array, row: Row) -> None:

@@ -145,3 +145,23 @@ def test_refuses_to_group_an_input_without_a_batch_axis():
             info(x=("float32", [2]), rate=("int64", [])),
             [tensor("x", [2, 2]), tensor("rate", [], "int64")],
         )
+
+
+def test_takes_a_run_with_an_empty_past_but_not_one_of_nothing(tmp_path):
+    inputs = [tensor("ids", [1, "t"], "int64"), tensor("past", [1, 4, "past", 8])]
+    past = np.zeros((1, 4, 0, 8), np.float32)
+    ids = np.ones((1, 3), np.int64)
+    first = write_npz_archive(tmp_path / "a.zip", {"r.npz": {"ids": ids, "past": past}})
+    nothing = write_npz_archive(tmp_path / "b.zip", {"r.npz": {"ids": ids[:, :0], "past": past}})
+
+    assert [sample.feeds["past"].shape for sample in fitted(first, *inputs)] == [(1, 4, 0, 8)]
+    with pytest.raises(InvalidDatasetError, match="holds no values"):
+        list(fitted(nothing, *inputs))
+
+
+def test_refuses_an_empty_axis_where_the_graph_fixes_its_size(tmp_path):
+    runs = {"r.npz": {"x": np.ones((1, 3), np.float32), "y": np.zeros((1, 0), np.float32)}}
+    path = write_npz_archive(tmp_path / "d.zip", runs)
+
+    with pytest.raises(InvalidDatasetError, match="wants the shape"):
+        list(fitted(path, tensor("x", [1, 3]), tensor("y", [1, 4])))
