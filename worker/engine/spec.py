@@ -13,9 +13,11 @@ from worker.engine.scoring.declared import AskedMetric
 
 
 class SpecPart(BaseModel):
-    """A frozen part of the spec; unknown fields are refused."""
+    """A frozen part of the spec; unknown fields and infinite numbers are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 MethodName = Literal[
@@ -79,9 +81,9 @@ class FigureLimit(SpecPart):
     figure: Annotated[str, Field(min_length=1, max_length=500)]
     """Its place in the report, with names in brackets: `fidelity[boxes].sqnr_db`,
     `accuracy[f1].after`, `latency.after.p99_seconds`, `after.zstd_bytes`; `[*]` stands for all."""
-    at_least: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    at_least: float | None = None
     """In the figure's own unit."""
-    at_most: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    at_most: float | None = None
     """In the figure's own unit."""
 
     @model_validator(mode="after")

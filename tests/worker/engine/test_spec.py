@@ -16,6 +16,7 @@ def test_passes_or_a_goal_say_what_to_do():
     ("spec", "message"),
     [
         ({}, "either passes or a goal"),
+        ({"passes": PASSES, "gates": {"max_size_ratio": "Infinity"}}, "a finite number"),
         ({"passes": PASSES, "goal": {"minimize": "size"}}, "either passes or a goal"),
         ({"goal": {"minimize": "size"}, "gates": {"min_cosine": 0.9}}, "goal.within"),
         (
