@@ -32,7 +32,7 @@ def _result(part: onnx.ModelProto, tasks: Sequence[Task], choices: Sequence[Choi
     parts = [replace(choice, grid=part_of(choice.grid)) for choice in choices]
     pairs = zip(choices, parts, strict=True)
     missing_bits = sum(stored_bits(whole.grid) - stored_bits(one.grid) for whole, one in pairs)
-    return PartResult(written(part, tasks, parts)[0], missing_bits // 8)
+    return PartResult(written(part, tasks, parts, {})[0], missing_bits // 8)
 
 
 def _small(tasks: Sequence[Task], minimum_values: int) -> list[SkippedNode]:

@@ -1,18 +1,17 @@
 """Weight quantization: weights stored at 8, 4 or 2 bits, computed with in float."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal, Self
 
-import numpy as np
 import onnx
-from onnx import numpy_helper
 from pydantic import Field
 from typing_extensions import override
 
 from worker.engine.datasets.splitting import first, hold_out
 from worker.engine.errors import PassError
 from worker.engine.passes.base import Outlook, Pass, PassContext, PassResult, Preview
-from worker.engine.passes.packing import packed_layouts
+from worker.engine.passes.weight_biases import closest, own_biases
 from worker.engine.passes.weight_outlook import weight_outlook
 from worker.engine.passes.weight_overrides import (
     OverrideBits,
@@ -22,6 +21,7 @@ from worker.engine.passes.weight_overrides import (
     override_of,
     wishes,
 )
+from worker.engine.passes.weight_rounding import RoundingOptions, WeightRounding, choose
 from worker.engine.passes.weight_tasks import (
     Task,
     readers,
@@ -32,7 +32,6 @@ from worker.engine.passes.weight_tasks import (
 from worker.engine.quantization.working_copy import name_nodes, refuse_quantized
 from worker.engine.weights.budget import (
     Choice,
-    Upgrade,
     spend_average,
     spend_for_answers,
     with_upgrades,
@@ -40,9 +39,7 @@ from worker.engine.weights.budget import (
 from worker.engine.weights.finding import Weight, find_weights
 from worker.engine.weights.folding import unfolded_values
 from worker.engine.weights.held_back import HeldBackAnswers
-from worker.engine.weights.known_grids import KnownGrids
-from worker.engine.weights.moments import MultipliedLayer, collect, multiplied_layers
-from worker.engine.weights.rounding import Rounding, stored_bits
+from worker.engine.weights.moments import MeanLayer
 from worker.engine.weights.small import is_better_half
 from worker.engine.weights.storage import MINIMUM_OPSETS, NATIVE_OPSET
 
@@ -57,8 +54,8 @@ class WeightQuantization(Pass):
     onnxruntime turns the stored integers back into floats when it loads the model, so the file
     becomes about 4 times (8 bits) or 6 to 7 times (4 bits) smaller while speed and memory at run
     time stay as they were. Every constant float weight takes part: of Conv, MatMul, Gemm, Gather,
-    recurrent and any other nodes, inside If, Loop and Scan bodies too. Needs no data at 8 bits; at
-    4 bits and below calibration data improves the rounding.
+    recurrent and any other nodes, inside If, Loop and Scan bodies too. Needs no data at
+    8 bits; calibration data improves biases, and at 4 bits and below the rounding.
     """
 
     method: Literal["weight_quantization"] = "weight_quantization"
@@ -77,6 +74,10 @@ class WeightQuantization(Pass):
     error_compensation: bool = True
     """Below 8 bits and with calibration data, let later values of a row absorb the rounding error
     of earlier ones, as the data weighs it (GPTQ)."""
+    correct_biases: bool | Literal["auto"] = "auto"
+    """With calibration data, move the mean error that a stored weight makes in the output of a Conv
+    or Gemm into its bias. `auto` does where compensated rounding counts on it, and otherwise where
+    that brings the answers closer on held back samples."""
     runtime_form: Literal["auto", "folded", "native"] = "auto"
     """`folded` weights become floats when the model is loaded; `native` ones, of MatMul and Gemm,
     stay packed (MatMulNBits), which needs less memory, is faster for a few rows and slower for
@@ -106,7 +107,7 @@ class WeightQuantization(Pass):
     def foresee(self, preview: Preview) -> Outlook:
         tasks = self._tasks(preview.whole)
         choices = [
-            self._choose(preview.round_sample(task.weight), task)
+            choose(preview.round_sample(task.weight), task, self.block_size)
             for task in tasks
             if task.bits in MINIMUM_OPSETS
         ]
@@ -126,10 +127,28 @@ class WeightQuantization(Pass):
         original.CopyFrom(model)
         name_nodes(original)
         tasks = self._tasks(original)
-        choices, upgraded, notes = self._spend(
-            original, tasks, self._choices(original, tasks, context), context
+        is_wanted = self.correct_biases is not False
+        biases = own_biases(original, tasks, context) if is_wanted else None
+        if biases is None:
+            return self._compressed(original, {}, context)
+        corrected = self._compressed(biases.model, biases.means, context)
+        is_compensated = self.error_compensation and any(task.is_below_eight for task in tasks)
+        if self.correct_biases is True or is_compensated:
+            return corrected
+        quiet = replace(context, report_progress=lambda *_: None)
+        return closest(original, [self._compressed(original, {}, quiet), corrected], context)
+
+    def _compressed(
+        self, original: onnx.ModelProto, means: Mapping[str, MeanLayer], context: PassContext
+    ) -> PassResult:
+        """Return the model compressed, its biases corrected by the means of inputs, if any."""
+        tasks = self._tasks(original)
+        options = RoundingOptions(
+            self.block_size, self.minimum_values, is_compensated=self.error_compensation
         )
-        compressed, decoded = written(original, tasks, choices)
+        choices = WeightRounding(original, means, options, context).choices(tasks)
+        choices, upgraded, notes = self._spend(original, tasks, choices, means, context)
+        compressed, decoded = written(original, tasks, choices, means)
         computed = unfolded_values(compressed, decoded, context.workdir)
         packed = [choice.weight.name for choice in choices if choice.is_packed]
         lists = {
@@ -142,7 +161,7 @@ class WeightQuantization(Pass):
             readers(tasks),
             [skipped(task) for task in tasks if task.bits == "float" and not task.is_small],
             [*(f"{what}: {', '.join(names)}" for what, names in lists.items() if names), *notes],
-            self._resolved(upgraded, packed),
+            self._resolved(upgraded, packed, is_corrected=bool(means)),
         )
 
     def _tasks(self, model: onnx.ModelProto) -> list[Task]:
@@ -178,51 +197,12 @@ class WeightQuantization(Pass):
         form = wish.runtime_form or self.runtime_form
         return Task(weight, wish.bits or self.bits, form, is_overridden=wish.bits is not None)
 
-    def _choices(
-        self, model: onnx.ModelProto, tasks: Sequence[Task], context: PassContext
-    ) -> list[Choice]:
-        """Return a grid for each weight that is stored as integers."""
-        places = {id(task): place for place, task in enumerate(tasks)}
-        stored = [task for task in tasks if task.bits in MINIMUM_OPSETS]
-        packed = packed_layouts(model, stored, self.block_size, context)
-        known = self._known_grids(model, context)
-        grids = {
-            id(task): grid
-            for task in stored
-            if task.is_below_eight and task.is_overridden and task.weight.name not in packed
-            if (grid := known.find(task.weight, places[id(task)], int(task.bits))) is not None
-        }
-        unknown = [task for task in stored if id(task) not in grids]
-        layers = self._layers(model, unknown, context)
-        if layers and not known.find_moments(layers):
-            self._collect_moments(model, tasks, layers, context)
-            known.keep_moments(layers)
-        choices = []
-        for index, task in enumerate(stored):
-            context.report_progress("compressing", (index + 1) / len(stored))
-            if id(task) in grids:
-                choices.append(Choice(task.weight, grids[id(task)], is_packed=False))
-                continue
-            name = task.weight.name
-            array = numpy_helper.to_array(task.weight.tensor).astype(np.float32)
-            rounding = Rounding(task.weight, array, layers.get(name), packed.get(name))
-            choice = self._choose(rounding, task)
-            choices.append(choice)
-            if task.is_below_eight and choice.grid.bits == task.bits and not choice.is_packed:
-                known.keep(choice.grid, places[id(task)])
-        return choices
-
-    def _known_grids(self, model: onnx.ModelProto, context: PassContext) -> KnownGrids:
-        """Return what earlier calls found for this model, these samples and these options."""
-        options = {"block_size", "error_compensation", "minimum_values"}
-        options_text = self.model_dump_json(include=options)
-        return KnownGrids(context.cache, model, context.samples, options_text)
-
     def _spend(
         self,
         model: onnx.ModelProto,
         tasks: Sequence[Task],
         choices: list[Choice],
+        means: Mapping[str, MeanLayer],
         context: PassContext,
     ) -> tuple[list[Choice], list[str], list[str]]:
         """Return the choices with both budgets spent, the names of the upgraded, and notes."""
@@ -237,7 +217,7 @@ class WeightQuantization(Pass):
         measured: dict[int, float] = {}
 
         def fidelity_db(more: Collection[str]) -> float:
-            trial, _ = written(model, tasks, with_upgrades(choices, more))
+            trial, _ = written(model, tasks, with_upgrades(choices, more), means)
             measured[len(more)] = answers.worst_db(trial)
             return measured[len(more)]
 
@@ -256,45 +236,14 @@ class WeightQuantization(Pass):
         names = spend_average(free, self.average_bits or DEFAULT_AVERAGE_BITS[self.bits])
         return with_upgrades(choices, names), names
 
-    def _choose(self, rounding: Rounding, task: Task) -> Choice:
-        """Return a weight's grid and, where its bits are not given, the one with 8 bits."""
-        eight, is_packed = rounding.at_eight_bits(), rounding.packed is not None
-        grid = rounding.in_blocks(int(task.bits), self.block_size) if task.is_below_eight else None
-        if grid is None or stored_bits(grid) >= stored_bits(eight):
-            return Choice(task.weight, eight, is_packed)
-        if task.is_overridden:
-            return Choice(task.weight, grid, is_packed)
-        upgrade = Upgrade(eight, rounding.error(eight))
-        return Choice(task.weight, grid, is_packed, rounding.error(grid), upgrade)
-
-    def _layers(
-        self, model: onnx.ModelProto, tasks: Sequence[Task], context: PassContext
-    ) -> dict[str, MultipliedLayer]:
-        """Return the layers whose inputs' moments help, none where they are not used or real."""
-        if not self.error_compensation or context.samples.origin == "synthetic":
-            return {}
-        return multiplied_layers([task.weight for task in tasks if task.is_below_eight], model)
-
-    def _collect_moments(
-        self,
-        model: onnx.ModelProto,
-        tasks: Sequence[Task],
-        layers: dict[str, MultipliedLayer],
-        context: PassContext,
-    ) -> None:
-        collect(
-            model,
-            [task.weight for task in tasks if not task.is_small],
-            layers,
-            hold_out(context.samples)[0],
-            lambda fraction: context.report_progress("calibrating", fraction),
-        )
-
-    def _resolved(self, upgraded: list[str], packed: list[str]) -> "WeightQuantization":
+    def _resolved(
+        self, upgraded: list[str], packed: list[str], *, is_corrected: bool
+    ) -> "WeightQuantization":
         """Return the pass with the form and bits of every weight written out."""
         found = [WeightOverride(weights=("*",), bits=self.bits), *self.overrides]
         if upgraded:
             found.append(override_of(upgraded, bits=8))
         if packed:
             found.append(override_of(packed, form="native"))
-        return self.model_copy(update={"runtime_form": "folded", "overrides": tuple(found)})
+        resolved = {"runtime_form": "folded", "overrides": tuple(found)}
+        return self.model_copy(update={**resolved, "correct_biases": is_corrected})

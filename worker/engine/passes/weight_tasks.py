@@ -1,6 +1,6 @@
 """What weight quantization is to do with each weight, and a model in which it is done."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,8 +12,10 @@ from worker.engine.half_precision import why_not_half
 from worker.engine.names import NameGiver, taken_names
 from worker.engine.passes.base import SkippedNode
 from worker.engine.passes.weight_overrides import OverrideBits
+from worker.engine.weights.biases import corrected_biases
 from worker.engine.weights.budget import Choice
 from worker.engine.weights.finding import Weight, find_weights
+from worker.engine.weights.moments import MeanLayer
 from worker.engine.weights.storage import WeightStorage
 
 
@@ -35,19 +37,30 @@ class Task:
 
 
 def written(
-    model: onnx.ModelProto, tasks: Sequence[Task], choices: Sequence[Choice]
+    model: onnx.ModelProto,
+    tasks: Sequence[Task],
+    choices: Sequence[Choice],
+    means: Mapping[str, MeanLayer],
 ) -> tuple[onnx.ModelProto, set[str]]:
     """Return a copy with its weights stored, and what onnxruntime is to compute when it loads.
 
-    `tasks` are those of all the model's weights, `choices` of those that become integers.
+    `tasks` are those of all the model's weights, `choices` of those that become integers. `means`
+    of layers' inputs correct the biases, which are then never integers.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     choice_of = {id(choice.weight): choice for choice in choices}
+    own = [choice for choice in choices if choice.weight.is_in_main_graph(model)]
+    values = {choice.weight.name: choice.grid.decode() for choice in own} if means else {}
+    biases = corrected_biases(copy, values, means)
     storage = WeightStorage(copy, NameGiver(taken_names(copy)))
     for weight, task in zip(find_weights(copy), tasks, strict=True):
         choice = choice_of.get(id(task.weight))
-        if choice is not None:
+        if weight.name in biases and weight.is_in_main_graph(copy):
+            weight.tensor.CopyFrom(numpy_helper.from_array(biases[weight.name], weight.name))
+            if task.bits != "float" and why_not_half(biases[weight.name]) is None:
+                storage.store_half(weight)
+        elif choice is not None:
             write = storage.keep_packed if choice.is_packed else storage.store
             write(weight, choice.grid)
         elif task.bits == 16:

@@ -24,10 +24,12 @@ from worker.engine.passes.weight_overrides import WeightOverride
 from worker.engine.passes.weight_quantization import WeightQuantization
 from worker.engine.progress import Progress
 from worker.engine.quantization.answer_errors import AnswerErrors
+from worker.engine.quantization.working_copy import name_nodes
 from worker.engine.runtime import Session, open_session, run
 from worker.engine.samples import Array
 from worker.engine.search.allocation import Bits, WeightCosts
 from worker.engine.search.budget import Budget
+from worker.engine.weights.biases import give_own_biases
 from worker.engine.weights.finding import find_weights
 
 FEW_BITS: tuple[Bits, ...] = (4, 2)
@@ -52,10 +54,14 @@ class Sensitivity:
         self._folder = folder
         self._progress = progress
         # The graph for 2 bits is that for 4 bits but for its opset.
-        self._model = original.prepared_for([WeightQuantization(bits=2)]).model
+        self._model = onnx.ModelProto()
+        self._model.CopyFrom(original.prepared_for([WeightQuantization(bits=2)]).model)
+        name_nodes(self._model)
         names = [weight.name for weight in find_weights(self._model, SMALLEST)]
         counts = Counter(t.name for graph in walk_graphs(self._model) for t in graph.initializer)
-        self.names = [name for name in names if counts[name] == 1]
+        self._biases = give_own_biases(self._model, names)
+        corrected = {bias for own in self._biases.values() for bias in own}
+        self.names = [name for name in names if counts[name] == 1 and name not in corrected]
 
     def measure(self, budget: Budget, levels: Sequence[Bits] = FEW_BITS) -> list[WeightCosts]:
         """Return the costs of each weight that the samples reach, the largest weights first.
@@ -66,8 +72,11 @@ class Sensitivity:
             EngineError: the model does not run with its weights as inputs.
         """
         errors = [self._answer_errors(count) for count in (SAMPLES, MORE_SAMPLES)]
-        session = open_session(_with_weights_fed(self._model, self.names), failure=CalibrationError)
-        floats = dict(_initializers(self._model, self.names))
+        biases = [bias for own in self._biases.values() for bias in own]
+        fed = [*self.names, *biases]
+        session = open_session(_with_weights_fed(self._model, fed), failure=CalibrationError)
+        values = dict(_initializers(self._model, fed))
+        floats = {name: values[name] for name in self.names}
         costs: dict[str, WeightCosts] = {}
         stop_at = budget.left_seconds * (1 - SHARE_OF_TIME)
         for bits in levels:
@@ -75,7 +84,8 @@ class Sensitivity:
             for name in (name for name in _by_size(floats, levels) if name in stored):
                 if budget.left_seconds < stop_at:
                     break
-                error = self._error(session, floats, {name: decoded[name]}, errors)
+                trial = {each: decoded[each] for each in [name, *self._biases.get(name, [])]}
+                error = self._error(session, values, trial, errors)
                 if error is not None and bits == levels[0]:
                     costs[name] = _from_above(name, bits, floats[name].size, error)
                 if error is not None and name in costs:
@@ -91,10 +101,10 @@ class Sensitivity:
     ) -> float | None:
         """Return what one stored weight does to the answers, on the first samples that show it.
 
-        None where none does: what no sample reaches is not known to stand fewer bits.
+        `stored` is the weight with the biases that make up for it. None where no sample shows
+        anything: what none reaches is not known to stand fewer bits.
         """
-        [name] = stored
-        is_exact = np.array_equal(floats[name], stored[name])
+        is_exact = all(np.array_equal(floats[name], stored[name]) for name in stored)
         for each in errors:
             error = each.of_session(session, {**floats, **stored})
             self._progress.of_pass(0, 1)("compressing", 0.0)
@@ -107,16 +117,21 @@ class Sensitivity:
         return AnswerErrors(self._model, [sample.feeds for sample in samples])
 
     def _stored(self, bits: Bits) -> tuple[dict[str, int], dict[str, Array]]:
-        """Return the bytes and the values of each weight, stored at so many bits."""
+        """Return the bytes and the values of each weight, stored at so many bits, and of biases."""
         everything = WeightOverride(weights=("*",), bits=bits)
         step = WeightQuantization(
-            bits=cast("Literal[8, 4, 2]", bits), overrides=(everything,), runtime_form="folded"
+            bits=cast("Literal[8, 4, 2]", bits),
+            overrides=(everything,),
+            runtime_form="folded",
+            correct_biases=True,
         )
         folder = self._folder / f"bits_{bits}"
         folder.mkdir(parents=True)
         context = pass_context(self._original, folder, self._progress.of_pass(0, 1))
         result = step.apply(self._model, context).model
-        return _decoded(result, self.names)
+        biases = [bias for own in self._biases.values() for bias in own]
+        sizes, decoded = _decoded(result, [*self.names, *biases])
+        return sizes, {**dict(_initializers(result, biases)), **decoded}
 
 
 def _by_size(floats: Mapping[str, Array], levels: Sequence[Bits]) -> list[str]:

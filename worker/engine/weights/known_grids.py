@@ -13,10 +13,10 @@ from worker.engine.model_files import needs_external_data
 from worker.engine.samples import Array, SampleSource
 from worker.engine.weights.finding import Weight
 from worker.engine.weights.grids import Grid
-from worker.engine.weights.moments import Moments, MultipliedLayer
+from worker.engine.weights.moments import MeanLayer, Moments, MultipliedLayer
 
-ROWS = "\n rows"
-"""Follows a weight's name, which holds no such thing."""
+ROWS, SUMS = "\n rows", "\n sums"
+"""Follow a weight's name, which holds no such thing."""
 
 
 class KnownGrids:
@@ -52,20 +52,24 @@ class KnownGrids:
 
     def find_moments(self, layers: Mapping[str, MultipliedLayer]) -> bool:
         """Give all of some layers their moments; return whether they are known."""
-        arrays = self._cache.load(self._key("moments", 0)) if self._parts else None
-        if arrays is None or not all(_fits(layer, name, arrays) for name, layer in layers.items()):
+        arrays = self._load_means("moments", layers)
+        if not all(_is_like(arrays.get(name), layer.moments) for name, layer in layers.items()):
             return False
         for name, layer in layers.items():
             layer.moments += cast("Moments", arrays[name])
-            layer.rows = int(arrays[name + ROWS])
-        return True
+        return _give_means(layers, arrays)
 
     def keep_moments(self, layers: Mapping[str, MultipliedLayer]) -> None:
         """Leave the moments of layers to later calls."""
-        if self._parts:
-            arrays: dict[str, Array] = {name: layer.moments for name, layer in layers.items()}
-            arrays |= {name + ROWS: np.array(layer.rows) for name, layer in layers.items()}
-            self._cache.save(self._key("moments", 0), arrays)
+        self._keep_means("moments", layers, {name: each.moments for name, each in layers.items()})
+
+    def find_means(self, layers: Mapping[str, MeanLayer]) -> bool:
+        """Give all of some layers their sums; return whether they are known."""
+        return _give_means(layers, self._load_means("means", layers))
+
+    def keep_means(self, layers: Mapping[str, MeanLayer]) -> None:
+        """Leave the sums of layers to later calls."""
+        self._keep_means("means", layers, {})
 
     def keep(self, grid: Grid, place: int) -> None:
         """Leave a grid to later calls."""
@@ -73,19 +77,42 @@ class KnownGrids:
             arrays: dict[str, Array] = {"values": grid.values, "scale": grid.scale}
             self._cache.save(self._key(place, grid.bits), arrays)
 
+    def _load_means(self, kind: str, layers: Mapping[str, MeanLayer]) -> Mapping[str, Array]:
+        """Return what is kept of layers, nothing where it is not of all of them."""
+        arrays = self._cache.load(self._key(kind, 0)) if self._parts else None
+        if arrays is None or not all(_fits(layer, name, arrays) for name, layer in layers.items()):
+            return {}
+        return arrays
+
+    def _keep_means(
+        self, kind: str, layers: Mapping[str, MeanLayer], arrays: dict[str, Array]
+    ) -> None:
+        if self._parts:
+            arrays |= {name + SUMS: layer.sums for name, layer in layers.items()}
+            arrays |= {name + ROWS: np.array(layer.rows) for name, layer in layers.items()}
+            self._cache.save(self._key(kind, 0), arrays)
+
     def _key(self, place: int | str, bits: int) -> str:
         return cache_key("grid", *(self._parts or ()), str(place), str(bits))
 
 
-def _fits(layer: MultipliedLayer, name: str, arrays: Mapping[str, Array]) -> bool:
-    moments, rows = arrays.get(name), arrays.get(name + ROWS)
-    return (
-        moments is not None
-        and rows is not None
-        and moments.shape == layer.moments.shape
-        and moments.dtype == layer.moments.dtype
-        and (rows.shape, rows.dtype.kind) == ((), "i")
-    )
+def _give_means(layers: Mapping[str, MeanLayer], arrays: Mapping[str, Array]) -> bool:
+    if not arrays:
+        return False
+    for name, layer in layers.items():
+        layer.sums += cast("Moments", arrays[name + SUMS])
+        layer.rows = int(arrays[name + ROWS])
+    return True
+
+
+def _fits(layer: MeanLayer, name: str, arrays: Mapping[str, Array]) -> bool:
+    rows = arrays.get(name + ROWS)
+    is_count = rows is not None and (rows.shape, rows.dtype.kind) == ((), "i")
+    return is_count and _is_like(arrays.get(name + SUMS), layer.sums)
+
+
+def _is_like(array: Array | None, expected: Moments) -> bool:
+    return array is not None and (array.shape, array.dtype) == (expected.shape, expected.dtype)
 
 
 def _shape(weight: Weight) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ For MatMul and Gemm an input is a row; for Conv it is the patch under the kernel
 the channels of one position. Memory depends on the layers, never on the number of samples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import TypeVar
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 from onnx.helper import get_attribute_value
+from typing_extensions import override
 
 from worker.engine import runtime
 from worker.engine.errors import CalibrationError
@@ -26,25 +27,28 @@ ROWS_PER_INPUT = 256
 """Of all samples together; more say nothing new of the few inputs of a depthwise Conv."""
 DAMPING = 0.01
 SMALLEST_POWER = 1e-12
+RESOLUTION = 1e-4
+"""Share of an input's power below which sums of float32 products do not tell its deviations."""
 LARGEST_INPUT = 4096
 """Inputs of a layer above which its moments would cost more memory and time than they gain."""
 
 Moments = npt.NDArray[np.float64]
 T = TypeVar("T")
+F = TypeVar("F", np.float32, np.float64)
 
 
 @dataclass
-class MultipliedLayer:
+class MeanLayer:
     """A node of the main graph that contracts a constant weight with an activation.
 
-    The weight as a matrix is (groups, channels, inputs); `moments` is (groups, inputs, inputs).
+    The weight as a matrix is (groups, channels, inputs); `sums` of the inputs is (groups, inputs).
     """
 
     node: onnx.NodeProto
     weight_shape: tuple[int, ...]
-    moments: Moments
+    sums: Moments
     rows: int = 0
-    """How many inputs the moments are of."""
+    """How many inputs were seen."""
 
     @property
     def activation(self) -> str:
@@ -58,9 +62,9 @@ class MultipliedLayer:
         is_first = self.node.op_type in {"MatMul", "ConvTranspose"}
         return is_first or (self.node.op_type == "Gemm" and not transposed)
 
-    def as_matrices(self, weight: FloatArray) -> FloatArray:
+    def as_matrices(self, weight: npt.NDArray[F]) -> npt.NDArray[F]:
         """Return the weight as (groups, channels, inputs)."""
-        groups, inputs = self.moments.shape[:2]
+        groups, inputs = self.sums.shape
         matrix = weight.reshape(inputs, -1).T if self.is_contracted_first else weight
         return np.ascontiguousarray(matrix).reshape(groups, -1, inputs)
 
@@ -72,12 +76,43 @@ class MultipliedLayer:
 
     def add(self, activation: FloatArray, samples: int) -> None:
         """Add some inputs of one sample out of so many."""
-        groups, inputs = self.moments.shape[:2]
+        groups, inputs = self.sums.shape
         most = min(-(-ROWS_PER_INPUT * inputs // samples), ROWS_PER_SAMPLE)
         rows = _patches(self.node, self.weight_shape, activation, most)
-        by_group = rows.reshape(len(rows), groups, inputs).transpose(1, 0, 2)
-        self.moments += by_group.transpose(0, 2, 1) @ by_group
+        self._take(rows.reshape(len(rows), groups, inputs).transpose(1, 0, 2))
         self.rows += len(rows)
+
+    def _take(self, inputs: FloatArray) -> None:
+        """Take in inputs, (groups, rows, inputs)."""
+        self.sums += inputs.sum(axis=1, dtype=np.float64)
+
+
+@dataclass(kw_only=True)
+class MultipliedLayer(MeanLayer):
+    """The same, with the inputs' second moments: (groups, inputs, inputs)."""
+
+    moments: Moments
+    is_centred: bool = False
+    """Whether the bias makes up for what an error of the weight does to the mean input."""
+
+    @override
+    def _take(self, inputs: FloatArray) -> None:
+        super()._take(inputs)
+        self.moments += inputs.transpose(0, 2, 1) @ inputs
+
+    def seen_moments(self) -> Moments:
+        """Return the moments that an error of the weight is seen by, those about the mean if so.
+
+        What is lost where a large mean is taken off is added to the diagonal.
+        """
+        if not self.is_centred or not self.rows:
+            return self.moments
+        of_mean = self.sums[:, :, None] * self.sums[:, None, :] / self.rows
+        seen = self.moments - of_mean
+        powers = np.diagonal(self.moments, axis1=1, axis2=2)
+        places = np.arange(seen.shape[1])
+        seen[:, places, places] = np.maximum(seen[:, places, places], 0) + RESOLUTION * powers
+        return seen
 
     def damped_moments(self) -> Moments:
         """Return moments that can be inverted, and that trust few rows only so far.
@@ -86,7 +121,7 @@ class MultipliedLayer:
         each input, as what few rows have in common may be chance. Inputs that are always zero get
         the mean as well.
         """
-        damped = self.moments.copy()
+        damped = self.seen_moments().copy()
         share = DAMPING + damped.shape[1] / max(self.rows, 1)
         for moment in damped:
             diagonal = np.diagonal(moment).copy()
@@ -101,24 +136,36 @@ def multiplied_layers(weights: list[Weight], model: onnx.ModelProto) -> dict[str
     A weight with several readers has several input distributions, and is left out.
     """
     layers = {}
+    for name, layer in mean_layers(weights, model).items():
+        shape = (*layer.sums.shape, layer.sums.shape[1])
+        if shape[1] <= LARGEST_INPUT:
+            zeros = np.zeros(shape)
+            layers[name] = MultipliedLayer(
+                layer.node, layer.weight_shape, layer.sums, moments=zeros
+            )
+    return layers
+
+
+def mean_layers(weights: list[Weight], model: onnx.ModelProto) -> dict[str, MeanLayer]:
+    """Return, by weight name, the layers whose mean inputs can be collected."""
+    layers = {}
     for weight in weights:
         inputs = _multiplied_inputs(weight, model)
         if inputs is not None:
             node, shape = weight.uses[0].node, tuple(weight.tensor.dims)
             groups = _attribute(node, "group", 1) if node.op_type == "Conv" else 1
-            moments = np.zeros((groups, inputs, inputs))
-            layers[weight.name] = MultipliedLayer(node, shape, moments)
+            layers[weight.name] = MeanLayer(node, shape, np.zeros((groups, inputs)))
     return layers
 
 
 def collect(
     model: onnx.ModelProto,
     weights: list[Weight],
-    layers: dict[str, MultipliedLayer],
+    layers: Mapping[str, MeanLayer],
     samples: SampleSource,
     report_progress: Callable[[float], None],
 ) -> None:
-    """Run the samples and add every layer's inputs to its moments.
+    """Run the samples and add every layer's inputs to its sums, and moments.
 
     The inputs of all `weights` become outputs of what is run, whichever have a layer: which nodes
     onnxruntime joins follows them, so that a layer's moments are the same to the last bit
@@ -147,8 +194,7 @@ def _multiplied_inputs(weight: Weight, model: onnx.ModelProto) -> int | None:
     if not weight.is_in_main_graph(model) or len(weight.uses) != 1:
         return None
     use = weight.uses[0]
-    inputs = _input_count(use.node, tuple(weight.tensor.dims)) if use.input_index == 1 else None
-    return inputs if inputs is not None and inputs <= LARGEST_INPUT else None
+    return _input_count(use.node, tuple(weight.tensor.dims)) if use.input_index == 1 else None
 
 
 def _with_outputs(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:

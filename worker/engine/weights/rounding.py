@@ -63,7 +63,7 @@ class Rounding:
         if self.layer is None or not self.layer.moments.any():
             return relative_error(self.array, grid)
         error = self.layer.as_matrices(self.array - grid.decode())
-        errors = output_errors(error, self.layer.as_matrices(self.array), self.layer.moments)
+        errors = output_errors(error, self.layer.as_matrices(self.array), self.layer.seen_moments())
         return float(np.mean(errors))
 
 
@@ -74,7 +74,7 @@ def stored_bits(grid: Grid) -> int:
 
 def _compensated(array: FloatArray, layout: Layout, bits: int, layer: MultipliedLayer) -> Grid:
     """Return a grid whose error the inputs see least, its scales the best for their powers."""
-    powers = np.diagonal(layer.moments, axis1=1, axis2=2)
+    powers = np.diagonal(layer.seen_moments(), axis1=1, axis2=2)
     importance = (powers / powers.mean() + LEAST_IMPORTANCE).astype(np.float32)
     matrices = layer.as_matrices(array)
     weighting = np.broadcast_to(importance[:, None, :], matrices.shape)

@@ -326,3 +326,44 @@ def test_the_resolved_pass_names_what_was_upgraded_and_packed(tmp_path):
         WeightOverride(weights=["spiky"], bits=8),
         WeightOverride(weights=["smooth[[]0]", "spiky"], runtime_form="native"),
     )
+
+
+def shifted_gemm():
+    """A Gemm of 64 inputs that are far from zero, and such inputs."""
+    random = np.random.default_rng(3)
+    model = model_of(
+        [helper.make_node("Gemm", ["x", "weight"], ["y"], name="gemm")],
+        inputs=[float_value("x", ["batch", 64])],
+        outputs=[float_value("y", ["batch", 32])],
+        weights={"weight": random.normal(size=(64, 32)).astype(np.float32)},
+    )
+    model.opset_import[0].version = 21
+    return model, random.normal(4, 1, (80, 64)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("bits", "gain_db"), [(8, 6), (4, 1)])
+def test_a_bias_takes_the_mean_error_of_a_rounded_weight(tmp_path, bits, gain_db):
+    model, inputs = shifted_gemm()
+    reference = answers(model, {"x": inputs})
+    samples = [Sample({"x": row[None]}) for row in inputs]
+    options = WeightQuantization(bits=bits, average_bits=bits + 0.5, min_sqnr_db=0)
+
+    corrected = apply(options, model, tmp_path, samples)
+
+    plain = apply(options.model_copy(update={"correct_biases": False}), model, tmp_path, samples)
+    found = [sqnr_db(reference, answers(each.model, {"x": inputs})) for each in (corrected, plain)]
+    assert found[0] > found[1] + gain_db
+    assert (corrected.resolved.correct_biases, plain.resolved.correct_biases) == (True, False)
+    again = apply(corrected.resolved, model, tmp_path, samples)
+    assert again.model == corrected.model
+
+
+def test_made_up_inputs_correct_no_bias(tmp_path):
+    model, inputs = shifted_gemm()
+    made_up = GivenSamples([Sample({"x": inputs})], origin="synthetic")
+    context = PassContext(tmp_path, made_up, lambda *_: None)
+
+    result = WeightQuantization(correct_biases=True).apply(model, context)
+
+    assert result.resolved.correct_biases is False
+    assert len(result.model.graph.node[-1].input) == 2

@@ -8,7 +8,7 @@ from tests.onnx_models import float_value, linear, model_of
 from worker.engine.runtime import open_session, run
 from worker.engine.samples import Sample
 from worker.engine.weights.finding import find_weights
-from worker.engine.weights.moments import collect, multiplied_layers
+from worker.engine.weights.moments import RESOLUTION, collect, multiplied_layers
 
 
 @dataclass
@@ -123,3 +123,22 @@ def test_a_weight_with_two_readers_is_left_out():
     )
 
     assert multiplied_layers(find_weights(model), model) == {}
+
+
+def test_centred_moments_are_those_about_the_mean():
+    rows = np.random.default_rng(2).normal(3, 1, (50, 4)).astype(np.float32)
+    layer = collected(linear(np.ones((4, 3))), [rows])["weight"]
+
+    layer.is_centred = True
+
+    expected = 50 * np.cov(rows.T, bias=True)
+    expected += RESOLUTION * np.diag(np.square(rows).sum(axis=0))
+    assert np.allclose(layer.seen_moments()[0], expected, rtol=1e-3)
+
+
+def test_centred_moments_of_inputs_that_never_change_can_be_inverted():
+    layer = collected(linear(np.ones((2, 3))), [np.full((20, 2), 7.3, np.float32)])["weight"]
+
+    layer.is_centred = True
+
+    np.linalg.cholesky(layer.damped_moments())
