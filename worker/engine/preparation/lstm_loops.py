@@ -18,6 +18,7 @@ from worker.engine.preparation.constants import (
 )
 from worker.engine.preparation.loop_constants import LEADING_INPUTS, LEADING_OUTPUTS, body_of
 from worker.engine.preparation.loop_counting import counts_through, handed_on
+from worker.engine.preparation.lstm_emptiness import LstmEmptiness
 
 GATES = 4
 SQUEEZING_OPSET = 13
@@ -186,6 +187,7 @@ def _replace(loop: ir.Node, cell: Cell, states: States, names: NameGiver) -> Non
         old.name, new.name = None, name
     for value in [*lstm.outputs, *(node.outputs[0] for node in initial)]:
         value.name = names.name(f"{base}/lstm")
+    LstmEmptiness(lstm, graph, names).admit()
     _remove(loop, graph)
 
 
