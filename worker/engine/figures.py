@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from worker.engine.candidate import Candidate, Written
 from worker.engine.datasets.splitting import first
+from worker.engine.gates import sqnr_of
 from worker.engine.layers import layer_errors
 from worker.engine.measures import measure
 from worker.engine.original import Original
@@ -54,7 +55,9 @@ def measure_candidate(original: Original, candidate: Candidate, progress: Progre
             )
     warnings = [] if performance is None else performance.warnings
     if written.making.passes:
-        warnings = find_regrets(before, after, performance) + warnings
+        found = map(sqnr_of, candidate.comparison.fidelity)
+        sqnr_db = min((sqnr for sqnr in found if sqnr is not None), default=None)
+        warnings = find_regrets(before, after, performance, sqnr_db) + warnings
     elif performance is not None:  # nobody regrets the original, nor is it slower than itself
         performance.latency = performance.latency.of_one_model()
     return Figures(before, after, layers, performance, warnings)

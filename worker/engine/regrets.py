@@ -1,4 +1,4 @@
-"""What people may regret about a result: it is hardly smaller, is slower, or takes more memory."""
+"""What people may regret: a result hardly smaller, moved for nothing, slower, or in more memory."""
 
 from worker.engine.performance.comparison import Performance
 from worker.engine.quantization.working_copy import is_quantized_operator
@@ -12,14 +12,24 @@ SLOWER_RATIO = 1.05
 MORE_MEMORY_RATIO = 1.1
 MORE_MEMORY_BYTES = 8 * 2**20
 """What more memory must come to, beyond the error of its measurement, to be worth a warning."""
+LOW_SQNR_DB = 20.0
+"""Below this, answers have moved too far to get nothing in return."""
 MIB = 2**20
 
 
 def find_regrets(
-    before: ModelMeasures, after: ModelMeasures, performance: Performance | None
+    before: ModelMeasures,
+    after: ModelMeasures,
+    performance: Performance | None,
+    sqnr_db: float | None,
 ) -> list[str]:
-    """Return a warning for all that compressing a model did not gain, or made worse."""
+    """Return a warning for all that compressing a model did not gain, or made worse.
+
+    `sqnr_db` is that of the worst output.
+    """
     regrets = _of_size(before, after)
+    if sqnr_db is not None and sqnr_db < LOW_SQNR_DB:
+        regrets += _of_answers(before, after, performance, sqnr_db)
     if performance is not None:
         regrets += [*_of_speed(performance), *_of_memory(performance)]
     return regrets
@@ -27,18 +37,39 @@ def find_regrets(
 
 def _of_size(before: ModelMeasures, after: ModelMeasures) -> list[str]:
     """Return a warning where the file is hardly smaller, with what is smaller instead, or why."""
-    if after.size_bytes < HARDLY_SMALLER_RATIO * before.size_bytes:
+    if _is_smaller(after.size_bytes, before.size_bytes):
         return []
     hardly = "not" if after.size_bytes >= before.size_bytes else "hardly"
     found = (
         f"the compressed model is {hardly} smaller: {after.size_bytes} bytes instead of"
         f" {before.size_bytes}"
     )
-    if after.deflated_bytes < HARDLY_SMALLER_RATIO * before.deflated_bytes:
+    if _is_smaller(after.deflated_bytes, before.deflated_bytes):
         found += f"; deflated it is, by {1 - after.deflated_bytes / before.deflated_bytes:.0%}"
     elif any(map(is_quantized_operator, before.op_counts)):
         found += "; the original is quantized already: upload the float model it was made from"
     return [found]
+
+
+def _of_answers(
+    before: ModelMeasures, after: ModelMeasures, performance: Performance | None, sqnr_db: float
+) -> list[str]:
+    """Return a warning where answers moved this far, and nothing is better for it."""
+    smaller = _is_smaller(after.size_bytes, before.size_bytes)
+    if smaller or _is_smaller(after.deflated_bytes, before.deflated_bytes):
+        return []
+    if performance is not None and performance.latency.is_faster:
+        return []
+    faster = "" if performance is None else " nor faster"
+    moved = (
+        f"the answers keep only {sqnr_db:.1f} dB SQNR, for a model that is not much"
+        f" smaller{faster}: the original serves better"
+    )
+    return [moved]
+
+
+def _is_smaller(after_bytes: int, before_bytes: int) -> bool:
+    return after_bytes < HARDLY_SMALLER_RATIO * before_bytes
 
 
 def _of_speed(performance: Performance) -> list[str]:

@@ -43,7 +43,7 @@ def sized(size_bytes, deflated_bytes=90, op_type="Conv"):
 
 
 def test_nothing_is_to_be_regretted_of_a_smaller_and_equally_fast_model():
-    assert find_regrets(sized(1000), sized(900), performance()) == []
+    assert find_regrets(sized(1000), sized(900), performance(), 40.0) == []
 
 
 @pytest.mark.parametrize(
@@ -51,26 +51,52 @@ def test_nothing_is_to_be_regretted_of_a_smaller_and_equally_fast_model():
     [(950, "hardly smaller: 950 bytes instead of 1000"), (1000, "not smaller: 1000 bytes")],
 )
 def test_a_file_of_almost_the_same_size_is_a_regret(after, words):
-    [regret] = find_regrets(sized(1000), sized(after), None)
+    [regret] = find_regrets(sized(1000), sized(after), None, 40.0)
 
     assert regret.startswith(f"the compressed model is {words}")
 
 
 def test_what_shrinks_only_deflated_says_so():
-    [regret] = find_regrets(sized(1000, 800), sized(1000, 600), None)
+    [regret] = find_regrets(sized(1000, 800), sized(1000, 600), None, 40.0)
 
     assert regret.endswith("; deflated it is, by 25%")
 
 
 @pytest.mark.parametrize("op_type", ["MatMulInteger", "QLinearConv", "com.microsoft:MatMulNBits"])
 def test_a_model_that_was_quantized_before_is_named_as_the_reason(op_type):
-    [regret] = find_regrets(sized(1000, op_type=op_type), sized(999), None)
+    [regret] = find_regrets(sized(1000, op_type=op_type), sized(999), None, 40.0)
 
     assert "quantized already: upload the float model" in regret
 
 
+def test_answers_that_moved_far_for_nothing_are_a_regret():
+    size, answers = find_regrets(sized(1000), sized(999), performance(), 5.4)
+
+    assert size.startswith("the compressed model is hardly smaller")
+    assert answers == (
+        "the answers keep only 5.4 dB SQNR, for a model that is not much smaller nor faster:"
+        " the original serves better"
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "speed", "sqnr_db"),
+    [
+        (sized(900), performance(), 5.4),
+        (sized(999, 80), performance(), 5.4),
+        (sized(999), performance(0.5), 5.4),
+        (sized(999), performance(), 20.0),
+        (sized(999), performance(), None),
+    ],
+)
+def test_answers_that_moved_for_a_gain_or_little_are_no_regret(after, speed, sqnr_db):
+    regrets = find_regrets(sized(1000), after, speed, sqnr_db)
+
+    assert not any("the answers keep" in regret for regret in regrets)
+
+
 def test_a_slower_model_says_so_and_why():
-    slower, why = find_regrets(sized(1000), sized(500), performance(1.5, reasons=["casts"]))
+    slower, why = find_regrets(sized(1000), sized(500), performance(1.5, reasons=["casts"]), 40.0)
 
     assert slower.startswith("the compressed model is slower: 1.50 times the original's latency")
     assert slower.endswith("(95% interval 1.49 to 1.51)")
@@ -79,6 +105,6 @@ def test_a_slower_model_says_so_and_why():
 
 @pytest.mark.parametrize(("after", "count"), [(100, 0), (109, 0), (200, 1)])
 def test_more_memory_is_a_regret_beyond_the_error_of_its_measurement(after, count):
-    regrets = find_regrets(sized(1000), sized(500), performance(peaks=(100, after)))
+    regrets = find_regrets(sized(1000), sized(500), performance(peaks=(100, after)), 40.0)
 
     assert ["200 MiB at its peak" in regret for regret in regrets] == [True] * count
