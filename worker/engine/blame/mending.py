@@ -12,6 +12,7 @@ from worker.engine.blame.pairing import ModelPair, Pairing, Segment
 from worker.engine.blame.remedies import Remedy, remedied
 from worker.engine.errors import EngineError
 from worker.engine.passes.base import Pass
+from worker.engine.passes.weight_quantization import WeightQuantization
 from worker.engine.report.blame import CurvePoint, Repair
 from worker.engine.spec import Spec
 
@@ -75,14 +76,16 @@ def mend(found: Investigation, job: Job, result_db: float, folder: Path, budget:
     tried: dict[str, int] = {}
     best_db, current, is_short = result_db, found, False
     made: list[Pass] = []
+    asked = job.spec.passes or []
+    resolved = [_undecided(*each) for each in zip(job.resolved, asked, strict=True)]
     for number in range(MAX_ROUNDS):
         guilty = [n for e in _guilty(current, target_db) for n in _named(current, e.segment)]
         names = guilty or (_readers(found.pairing, tried) if is_short else [])
         if not names or budget.left < job.seconds:
             break
         tried = {**tried, **{name: tried.get(name, 0) + 1 for name in names}}
-        remedy = remedied(job.spec.passes or [], tried, job.changed)
-        again = remedied(job.resolved, tried, job.changed)
+        remedy = remedied(asked, tried, job.changed)
+        again = remedied(resolved, tried, job.changed)
         if remedy is None or again is None or again.passes == made:
             break
         made = again.passes
@@ -103,6 +106,13 @@ def mend(found: Investigation, job: Job, result_db: float, folder: Path, budget:
         except EngineError:
             break  # what was measured so far stands
     return mending
+
+
+def _undecided(resolved: Pass, asked: Pass) -> Pass:
+    """Return a resolved pass that decides anew whether to correct biases, as a remedy may change."""
+    if isinstance(resolved, WeightQuantization) and isinstance(asked, WeightQuantization):
+        return resolved.model_copy(update={"correct_biases": asked.correct_biases})
+    return resolved
 
 
 def _guilty(found: Investigation, target_db: float) -> list[Effect]:

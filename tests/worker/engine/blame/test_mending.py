@@ -41,6 +41,23 @@ def test_runs_the_passes_again_with_the_change_that_is_offered(found, compressed
     assert mending.repair.sqnr_db == pytest.approx(found.fidelity_of(compressed(ran[0]).result))
 
 
+def test_whether_to_correct_biases_is_decided_anew(found, compressed, tmp_path):
+    """What no longer has a ruined weight may gain from it, and the offered spec asks for that."""
+    ran = []
+
+    def run(passes):
+        ran.append(passes[0])
+        return compressed(passes[0]).result
+
+    done = COARSE.model_copy(update={"correct_biases": False})
+    again = Job(Spec(passes=[COARSE]), [done], [{"conv", "gemm"}], 0.0, run)
+
+    mending = mend(found, again, 5.0, tmp_path / "mend", Budget(60))
+
+    assert ran[0].correct_biases == "auto"
+    assert mending.repair.spec.passes[0].correct_biases == "auto"
+
+
 def test_offers_nothing_that_does_not_help(found, tmp_path):
     result = found.pairing.pair.result
 
