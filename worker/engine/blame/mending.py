@@ -109,7 +109,7 @@ def mend(found: Investigation, job: Job, result_db: float, folder: Path, budget:
 
 
 def _undecided(resolved: Pass, asked: Pass) -> Pass:
-    """Return a resolved pass that decides anew whether to correct biases, as a remedy may change."""
+    """Return a resolved pass that decides anew whether to correct biases: a remedy changes that."""
     if isinstance(resolved, WeightQuantization) and isinstance(asked, WeightQuantization):
         return resolved.model_copy(update={"correct_biases": asked.correct_biases})
     return resolved
