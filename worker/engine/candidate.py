@@ -142,7 +142,7 @@ def compare_candidate(
             report_progress,
         )
         warnings = _judge_answers(original, written, comparison, folder)
-    return Candidate(written, comparison, warnings)
+    return Candidate(written, comparison, comparison.warnings + warnings)
 
 
 def _judge_answers(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import onnx
 
 from worker.engine.batching import BatchRunner, Groups
+from worker.engine.empty_answers import EmptyAnswers
 from worker.engine.errors import InvalidDatasetError, VerificationError
 from worker.engine.fidelity import OutputComparison
 from worker.engine.reference import ReferenceAnswers
@@ -26,6 +27,8 @@ class Comparison:
 
     fidelity: list[OutputFidelity]
     accuracy: list[Score] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """Of samples that ask nothing of an output."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def compare(
     """Run both models on every sample and return fidelity and scores.
 
     Raises:
-        InvalidDatasetError: the original does not run on a sample.
+        InvalidDatasetError: the original does not run on a sample, or none asks for an output.
         VerificationError: the compressed model does not, or cannot be scored as the original.
     """
     scorers = [Scorer(score) for score in job.scores]
@@ -136,7 +139,9 @@ def compare(
         OutputComparison(name, threshold=job.thresholds.get(name), is_detailed=True)
         for name in output_names(before)
     ]
+    empty = EmptyAnswers(output_names(before), samples.origin)
     for index, (sample, reference, answer) in enumerate(_answers(before, after, samples, job)):
+        empty.add(sample, reference)
         for comparison, expected, actual in zip(comparisons, reference, answer, strict=True):
             comparison.add(expected, actual)
         for scorer in scorers:
@@ -145,6 +150,7 @@ def compare(
     return Comparison(
         [comparison.result(samples.origin, job.seed) for comparison in comparisons],
         [scorer.result(job.seed) for scorer in scorers],
+        empty.warnings(len(samples)),
     )
 
 

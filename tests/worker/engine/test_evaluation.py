@@ -49,6 +49,18 @@ def test_compares_both_models_on_every_sample():
     assert seen == [0.5, 1.0]
 
 
+def test_says_which_samples_ask_nothing():
+    session = open_session(linear(np.eye(2)))
+    nothing = Sample({"x": np.zeros((0, 2), np.float32)})
+
+    comparison = compare(
+        session, session, Samples(sample([3, 4]), nothing), Scoring(), lambda _: None
+    )
+
+    [warning] = comparison.warnings
+    assert "1 of 2 evaluation samples" in warning
+
+
 def test_asks_for_labels_where_a_metric_was_asked_for():
     with pytest.raises(InvalidDatasetError, match='"top5" needs labels'):
         scored(Evaluation(metrics=["top5"]), sample([1, 2]))
