@@ -37,6 +37,8 @@ class StaticWriter:
         self.placement = place(self.view, self.chosen, absorb=self._absorbs)
         self.nodes = {weighted.node.name for weighted in self.placement.weighted}
         self.ranges: dict[str, TensorRange] = {}
+        self.counts: dict[str, float] = {}
+        """Values of each calibrated activation in one run."""
 
     @property
     def _absorbs(self) -> bool:

@@ -67,3 +67,78 @@ def test_the_resolved_pass_corrects_the_biases_again(tmp_path):
     again, _ = stored(model, tmp_path / "again", **resolved.model_dump())
 
     assert again.model.SerializeToString() == result.model.SerializeToString()
+
+
+def uneven_convolutions():
+    """Two convolutions, with channels between them whose sizes are far apart but matter alike."""
+    random = np.random.default_rng(1)
+    sizes = np.float32(10) ** np.linspace(-1.5, 1.5, 16, dtype=np.float32)
+    return model_of(
+        [
+            helper.make_node("Conv", ["x", "first"], ["a"], name="first"),
+            helper.make_node("Relu", ["a"], ["b"], name="relu"),
+            helper.make_node("Conv", ["b", "second"], ["y"], name="second"),
+        ],
+        [float_value("x", [None, 4, 6, 6])],
+        [float_value("y", [None] * 4)],
+        {
+            "first": random.normal(size=(16, 4, 3, 3)).astype(np.float32)
+            * sizes[:, None, None, None],
+            "second": random.normal(size=(8, 16, 3, 3)).astype(np.float32) / sizes[:, None, None],
+        },
+    )
+
+
+def even_runs(tmp_path, feeds, **options):
+    """Static quantization of uneven channels, and how close its answers are."""
+    model = uneven_convolutions()
+    method = StaticQuantization(**{"correct_biases": False, **options})
+    result = method.apply(model, pass_context(tmp_path, feeds))
+    return result, sqnr_db(first_answers(model, feeds), first_answers(result.model, feeds))
+
+
+def images(count=16):
+    return [{"x": RANDOM.normal(size=(1, 4, 6, 6)).astype(np.float32)} for _ in range(count)]
+
+
+def test_small_channels_keep_more_where_channels_are_equalized(tmp_path):
+    feeds = images()
+
+    _, uneven = even_runs(tmp_path / "1", feeds, fallback="off", equalize=False)
+    result, even = even_runs(tmp_path / "2", feeds, fallback="off", equalize=True)
+
+    assert even > uneven + 6
+    assert result.resolved.equalize is True
+
+
+def test_channels_are_equalized_where_held_back_samples_say_so(tmp_path):
+    feeds = images()
+
+    found, _ = even_runs(tmp_path / "1", feeds)
+    unmeasured, _ = even_runs(tmp_path / "2", feeds, fallback="off")
+    useless = [{"x": 0 * f["x"]} if i % 5 == 4 else f for i, f in enumerate(feeds)]
+    unhelpful, _ = even_runs(tmp_path / "3", useless)
+
+    assert found.resolved.equalize is True
+    assert unmeasured.resolved.equalize is False
+    assert unhelpful.resolved.equalize is False
+
+
+def test_synthetic_samples_do_not_decide_on_channels(tmp_path):
+    context = pass_context(tmp_path, images())
+    context.samples.origin = "synthetic"
+
+    result = StaticQuantization().apply(uneven_convolutions(), context)
+
+    assert result.resolved.equalize is False
+
+
+def test_the_resolved_pass_equalizes_the_channels_again(tmp_path):
+    feeds = images()
+    result, _ = even_runs(tmp_path / "1", feeds)
+    resolved = type(result.resolved).model_validate_json(result.resolved.model_dump_json())
+
+    again, _ = even_runs(tmp_path / "2", feeds, **resolved.model_dump())
+
+    assert resolved.equalize is True
+    assert again.model.SerializeToString() == result.model.SerializeToString()
