@@ -19,7 +19,9 @@ from worker.engine.search.study import Study
 
 EVERY_OP_TYPE = get_args(QuantizedOpType)
 EIGHT_BITS = 8
-EIGHT = Proposal("weights at 8 bits", (WeightQuantization(runtime_form="folded"),))
+EIGHT = Proposal(
+    "weights at 8 bits", (WeightQuantization(runtime_form="folded"),), is_tried_anyway=True
+)
 HALVES = Proposal("weights as float16", (Float16(),))
 WHOLE = "static integers in all op types"
 PACKED = (

@@ -12,6 +12,8 @@ from worker.engine.spec import Goal
 NORMAL_95 = 1.96
 LATENCY_NOISE = 0.02
 """Ratios of latencies closer than this are taken for equal."""
+SIZE_DIGITS = 3
+"""Of ratios of sizes: of those that are equal so far, the one with better answers is better."""
 
 
 def violation(point: Point) -> float:
@@ -29,7 +31,9 @@ def keeps_limits(goal: Goal, point: Point) -> bool:
     """Return whether a point keeps all limits, that on scores with a standard error to spare.
 
     Among many points that just keep a limit on some samples, the best is one that was lucky on
-    them: what is asked for has to hold for the drop and its standard error together.
+    them: what is asked for has to hold for the drop and its standard error together. Not so for
+    what is tried anyway: the samples did not single it out, and its drop on them is as likely too
+    large as too small.
     """
     return point.meets_goal and _has_scores_to_spare(goal, point)
 
@@ -54,7 +58,7 @@ def misses_by_chance(limit: float | None, latency: Latency) -> bool:
 
 def _has_scores_to_spare(goal: Goal, point: Point) -> bool:
     limit = goal.within.max_accuracy_drop
-    if limit is None:
+    if limit is None or point.proposal.is_tried_anyway:
         return True
     return all(
         score.drop + _standard_error(score) <= limit
@@ -74,7 +78,8 @@ def ranked(goal: Goal, points: Sequence[Point]) -> list[Point]:
 
     First come those that keep all limits with something to spare, then those that just keep them,
     each by what is to be minimized, then the others by how little they miss. Of points that are as
-    fast as the fastest, the smaller one is better.
+    fast as the fastest, the smaller one is better; of those that are as small as each other, the
+    one with the better answers.
     """
     fastest = min((p.latency_ratio for p in points if keeps_limits(goal, p)), default=0.0)
 
@@ -82,7 +87,7 @@ def ranked(goal: Goal, points: Sequence[Point]) -> list[Point]:
         size, latency = point.size_ratio, point.latency_ratio
         group = (violation(point), float(not keeps_limits(goal, point)))
         if goal.minimize == "size":
-            return *group, size, latency
+            return *group, round(size, SIZE_DIGITS), point.loss, latency, size
         if goal.minimize == "balanced":
             return *group, size * latency, size
         if latency <= fastest * (1 + LATENCY_NOISE):

@@ -22,6 +22,8 @@ class Proposal:
 
     name: str
     passes: Sequence[Pass]
+    is_tried_anyway: bool = False
+    """Whether it is tried whatever the answers of others are: no luck of theirs led to it."""
 
     @property
     def methods(self) -> tuple[str, ...]:

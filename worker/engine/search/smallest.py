@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from worker.engine.errors import EngineError
 from worker.engine.passes.weight_overrides import WeightOverride
@@ -18,35 +19,45 @@ LARGER_BLOCKS = (64,)
 TRIALS = 7
 FIRST_DB = 10.0
 """Predicted fidelity of the first allocation that is tried."""
-PLENTY = 3
-"""Times the least that the best rounding takes: so much time is enough for it."""
+PLENTY = 5
+"""Times what one candidate took."""
 CLOSE_STEPS = 0.02
 """Of all steps: what lies closer together is as good as the same."""
+FOUR = WeightQuantization(
+    bits=4, overrides=(WeightOverride(weights=("*",), bits=4),), runtime_form="folded"
+)
+NEAREST = {"error_compensation": False}
+QUICK = Proposal(
+    "weights at 4 bits, each rounded to its nearest",
+    (FOUR.model_copy(update=NEAREST),),
+    is_tried_anyway=True,
+)
+CAREFUL = Proposal("weights at 4 bits", (FOUR,), is_tried_anyway=True)
 
 
 def smallest(study: Study) -> None:
     """Try weights at 4 bits, then allocations of 8, 4 and 2 bits.
 
-    Where time is short the quickest rounding comes first, as the best may not be done in time.
+    Careful rounding may take many times as long as the quickest, and is for where time is plenty.
 
     Raises:
         BudgetSpentError: the time is up.
         NotStartedError: what is left of it is too short for one more.
     """
-    everything = WeightOverride(weights=("*",), bits=4)
-    four = WeightQuantization(bits=4, overrides=(everything,), runtime_form="folded")
-    careful = Proposal("weights at 4 bits", [four])
-    if study.budget.left_seconds < PLENTY * study.least_seconds(careful):
-        plain = four.model_copy(update={"error_compensation": False})
-        study.try_(Proposal("weights at 4 bits, each rounded to its nearest", [plain]))
-    study.try_(careful)
+    is_careful = _is_plenty(study, study.try_(QUICK)) and _is_plenty(study, study.try_(CAREFUL))
     steps = _steps(study, FEW_BITS)
     if not steps:
         return
-    best = _bisect(study, steps, _steps_at(steps, FIRST_DB), len(steps) + 1)
+    mixing = Mixing(study, steps, is_careful=is_careful)
+    best = mixing.bisect(_steps_at(steps, FIRST_DB), len(steps) + 1)
     for block_size in LARGER_BLOCKS:
         if best and _is_affordable(study):
-            _try(study, steps, best, block_size)
+            mixing.try_(best, block_size)
+
+
+def _is_plenty(study: Study, point: Point | None) -> bool:
+    """Return whether there is time for many more that take as long as one, or a few times that."""
+    return point is None or study.budget.left_seconds > PLENTY * point.duration_seconds
 
 
 def fewest_halves(study: Study) -> None:
@@ -57,7 +68,7 @@ def fewest_halves(study: Study) -> None:
     """
     steps = _steps(study, EIGHT_BITS)
     if len(steps) > 1:
-        _bisect(study, steps, _between(steps, 0, len(steps)), len(steps))
+        Mixing(study, steps).bisect(_between(steps, 0, len(steps)), len(steps))
 
 
 def _steps(study: Study, levels: Sequence[Bits]) -> list[Step]:
@@ -72,23 +83,41 @@ def _steps(study: Study, levels: Sequence[Bits]) -> list[Step]:
         return []
 
 
-def _bisect(study: Study, steps: Sequence[Step], count: int, bad: int) -> int:
-    """Return the most steps down that keep the answers, 0 where none do; `bad` are too many.
+@dataclass(frozen=True)
+class Mixing:
+    """Tries allocations along one way down."""
 
-    Fewer steps are taken to make better answers; where to look next is the middle of the predicted
-    fidelities between what kept them and what did not.
-    """
-    good = 0
-    for _ in range(TRIALS):
-        point = _try(study, steps, count, BLOCK_SIZE)
-        if point is not None and keeps_answers(study.goal, point):
-            good = count
-        else:
-            bad = count
-        if bad - good <= max(1, CLOSE_STEPS * len(steps)):
-            break
-        count = _between(steps, good, bad)
-    return good
+    study: Study
+    steps: Sequence[Step]
+    is_careful: bool = True
+
+    def bisect(self, count: int, bad: int) -> int:
+        """Return the most steps that keep the answers, 0 where none do; `bad` are too many.
+
+        Fewer steps are taken to make better answers; where to look next is the middle of the
+        predicted fidelities between what kept them and what did not.
+        """
+        good = 0
+        for _ in range(TRIALS):
+            point = self.try_(count)
+            if point is not None and keeps_answers(self.study.goal, point):
+                good = count
+            else:
+                bad = count
+            if bad - good <= max(1, CLOSE_STEPS * len(self.steps)):
+                break
+            count = _between(self.steps, good, bad)
+        return good
+
+    def try_(self, count: int, block_size: int = BLOCK_SIZE) -> Point | None:
+        """Try so many steps."""
+        step = pass_after(self.steps, count, block_size)
+        others = "".join(f", {len(each.weights)} at {each.bits}" for each in step.overrides[1:])
+        blocks = "" if block_size == BLOCK_SIZE else f" in blocks of {block_size}"
+        name = f"weights at 8 bits{others}{blocks}"
+        if not self.is_careful:
+            step, name = step.model_copy(update=NEAREST), f"{name}, each rounded to its nearest"
+        return self.study.try_(Proposal(name, [step]))
 
 
 def _between(steps: Sequence[Step], good: int, bad: int) -> int:
@@ -104,13 +133,6 @@ def _between(steps: Sequence[Step], good: int, bad: int) -> int:
 def _steps_at(steps: Sequence[Step], wanted_db: float) -> int:
     """Return how many steps keep a predicted fidelity, at least one."""
     return max(1, sum(decibels(step) >= wanted_db for step in steps))
-
-
-def _try(study: Study, steps: Sequence[Step], count: int, block_size: int) -> Point | None:
-    step = pass_after(steps, count, block_size)
-    others = "".join(f", {len(each.weights)} at {each.bits}" for each in step.overrides[1:])
-    blocks = "" if block_size == BLOCK_SIZE else f" in blocks of {block_size}"
-    return study.try_(Proposal(f"weights at 8 bits{others}{blocks}", [step]))
 
 
 def _is_affordable(study: Study) -> bool:

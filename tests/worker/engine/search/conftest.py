@@ -17,7 +17,7 @@ from worker.engine.operations import run
 from worker.engine.original import open_original
 from worker.engine.passes.float16 import Float16
 from worker.engine.progress import Progress
-from worker.engine.report.quality import OutputFidelity, Score
+from worker.engine.report.quality import Interval, OutputFidelity, Score
 from worker.engine.report.timings import Latency
 from worker.engine.requests import CompressModel
 from worker.engine.search.budget import Budget
@@ -26,11 +26,14 @@ from worker.engine.search.study import Study
 from worker.engine.spec import Gates
 
 
-def make_point(name, size=500, latency=1.0, drop=0.0, limits=None):
+def make_point(name, size=500, latency=1.0, drop=0.0, limits=None, standard_error=None):
     """A point of a model of 1000 bytes that scored 0.9."""
     score = Score(
         metric="top1", output="y", samples=9, before=0.9, after=0.9 - drop, larger_is_better=True
     )
+    if standard_error is not None:
+        half = 1.96 * standard_error
+        score.difference_interval = Interval(low=-drop - half, high=-drop + half)
     fidelity = OutputFidelity(output="y", data="dataset", samples=9, sqnr_db=20.0, worst_sample=0)
     measured = Measurements(
         before=measures(1000),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.worker.engine.search.conftest import make_point
@@ -52,6 +54,26 @@ def test_ranks_what_keeps_the_limits_before_what_does_not():
     ]
 
     assert names(ranked(goal, points)) == ["good", "close", "bad"]
+
+
+def test_takes_the_better_answers_of_two_that_are_equally_small():
+    points = [make_point("worse", 300, drop=0.02), make_point("better", 300, latency=1.1)]
+
+    assert names(ranked(Goal(minimize="size"), points)) == ["better", "worse"]
+
+
+def test_what_is_tried_anyway_needs_no_standard_error_to_spare():
+    # The 7 times smaller one of a model that is nearly all one embedding: 0.006 of 0.01, give or
+    # take 0.005.
+    goal = Goal(minimize="size", within=LIMITS)
+    large, small = (
+        make_point(name, size, drop=drop, limits=LIMITS, standard_error=0.005)
+        for name, size, drop in (("large", 250, 0.0), ("small", 141, 0.006))
+    )
+    usual = replace(small, proposal=replace(small.proposal, name="usual", is_tried_anyway=True))
+
+    assert names(ranked(goal, [small, large])) == ["large", "small"]
+    assert names(ranked(goal, [large, usual])) == ["usual", "large"]
 
 
 def test_a_violation_is_the_sum_of_what_exceeds_each_limit():

@@ -1,7 +1,6 @@
 import pytest
 
 from tests.worker.engine.search.conftest import make_point
-from worker.engine.report.quality import Interval
 from worker.engine.search.describing import why_not_chosen
 from worker.engine.spec import Gates, Goal
 
@@ -11,11 +10,7 @@ GOAL = Goal(minimize="size", within=LIMITS)
 
 def uncertain(drop):
     """A point whose drop has a standard error of 0.01."""
-    point = make_point("p", drop=drop, limits=LIMITS)
-    interval = Interval(low=-drop - 0.0196, high=-drop + 0.0196)
-    score = point.measured.accuracy[0].model_copy(update={"difference_interval": interval})
-    point.measured.accuracy[:] = [score]
-    return point
+    return make_point("p", drop=drop, limits=LIMITS, standard_error=0.01)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from tests.dataset_files import write_npz
 from tests.onnx_models import float_value, model_of
 from tests.worker.engine.search.conftest import make_point
 from worker.engine.search.allocation import Step
-from worker.engine.search.smallest import _bisect, fewest_halves, smallest
+from worker.engine.search.smallest import Mixing, fewest_halves, smallest
 from worker.engine.spec import Gates, Goal
 
 LIMITS = Gates(max_accuracy_drop=0.01)
@@ -40,7 +40,7 @@ class Trials:
 def test_finds_the_most_steps_that_keep_the_limits(good):
     trials = Trials(good)
 
-    assert _bisect(trials, steps(20), 14, 21) == good
+    assert Mixing(trials, steps(20)).bisect(14, 21) == good
     assert len(set(trials.asked)) == len(trials.asked) <= 7
 
 
@@ -48,13 +48,13 @@ def test_a_file_that_is_still_too_large_needs_fewer_bits_not_more():
     trials = Trials(good=20)
     trials.goal = Goal(minimize="size", within=LIMITS.model_copy(update={"max_size_ratio": 0.1}))
 
-    assert _bisect(trials, steps(20), 4, 21) == 20
+    assert Mixing(trials, steps(20)).bisect(4, 21) == 20
 
 
 def test_what_cannot_be_made_counts_as_a_miss():
     study = SimpleNamespace(goal=Trials.goal, try_=lambda _: None)
 
-    assert _bisect(study, steps(5), 3, 6) == 0
+    assert Mixing(study, steps(5)).bisect(3, 6) == 0
 
 
 def test_tries_four_bits_and_then_fewer_for_what_stands_them(study):
@@ -63,7 +63,7 @@ def test_tries_four_bits_and_then_fewer_for_what_stands_them(study):
     smallest(opened)
 
     names = [each.proposal.name for each in opened.tried]
-    assert names[:2] == ["the original", "weights at 4 bits"]
+    assert names[1:3] == ["weights at 4 bits, each rounded to its nearest", "weights at 4 bits"]
     mixed = [point for point in opened.points if ", " in point.proposal.name and point.meets_goal]
     assert any("at 2" in point.proposal.name for point in opened.points)
     assert opened.best[0].meets_goal
@@ -71,14 +71,15 @@ def test_tries_four_bits_and_then_fewer_for_what_stands_them(study):
     assert all(point.worst_sqnr_db >= 15 for point in mixed)
 
 
-def test_where_time_is_short_the_quickest_rounding_comes_first(study, monkeypatch):
+def test_where_time_is_short_all_weights_are_rounded_the_quickest_way(study, monkeypatch):
     opened = study(within={"min_sqnr_db": 15})
-    monkeypatch.setattr(opened, "least_seconds", lambda _: 30)
+    monkeypatch.setattr("worker.engine.search.smallest.PLENTY", 1e9)
 
     smallest(opened)
 
-    names = [each.proposal.name for each in opened.tried]
-    assert names[1] == "weights at 4 bits, each rounded to its nearest"
+    steps = [step for point in opened.points for step in point.proposal.passes]
+    assert len(steps) > 1
+    assert not any(step.error_compensation for step in steps)
 
 
 def test_a_stricter_limit_costs_bytes(study, tmp_path):
