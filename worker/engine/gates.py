@@ -7,6 +7,7 @@ from typing import Literal
 
 from worker.engine.decibels import EQUAL_DB
 from worker.engine.measurements import Measurements
+from worker.engine.report.numbers import short
 from worker.engine.report.paths import read_figures, unit_of
 from worker.engine.report.quality import OutputFidelity, Score
 from worker.engine.report.timings import Latency
@@ -167,4 +168,4 @@ def _accuracy_doubt(limit: float, score: Score | None) -> str:
 
 
 def _with_unit(value: float, unit: str) -> str:
-    return f"{value:.4g} {unit}".rstrip()
+    return f"{short(value)} {unit}".rstrip()

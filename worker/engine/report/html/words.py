@@ -1,5 +1,7 @@
 """Numbers as people write them."""
 
+from worker.engine.report.numbers import short
+
 ABSENT = "-"
 
 
@@ -23,7 +25,7 @@ def seconds_text(seconds: float | None) -> str:
 
 def number(value: float | None, digits: int = 4) -> str:
     """Return a number in short."""
-    return ABSENT if value is None else f"{value:.{digits}g}"
+    return ABSENT if value is None else short(value, digits)
 
 
 def percent(value: float | None) -> str:

@@ -36,7 +36,7 @@ def _verdict(report: Report) -> str:
         rows = [
             [
                 code(gate.gate),
-                f"{(gate.bound or '').replace('_', ' ')} {gate.limit:g}".strip(),
+                f"{(gate.bound or '').replace('_', ' ')} {number(gate.limit)}".strip(),
                 number(gate.measured),
                 gate.unit,
                 "holds" if gate.passed else "**missed**",

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from worker.engine.report.numbers import short
+
 ABSENT = "-"
 
 
@@ -12,8 +14,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a number to four digits."""
-    return ABSENT if value is None else f"{value:.4g}"
+    """Return a number in short."""
+    return ABSENT if value is None else short(value)
 
 
 def code(name: str) -> str:

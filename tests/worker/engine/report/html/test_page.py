@@ -35,6 +35,19 @@ def test_shows_every_part(report):
         assert f">{part}</h2>" in page
 
 
+def test_a_gate_says_its_bound_and_why_its_figure_was_not_measured(report):
+    [gate] = report.verdict.gates
+    unmeasured = {"limit": 4_000_123.0, "measured": None, "detail": "no such entry"}
+    gates = [gate.model_copy(update=unmeasured)]
+
+    page = render_page(
+        report.model_copy(update={"verdict": report.verdict.model_copy(update={"gates": gates})})
+    )
+
+    assert ">at least 4,000,123</td>" in page
+    assert ">no such entry</td>" in page
+
+
 def test_leaves_out_what_was_not_measured(report):
     bare = report.model_copy(
         update={
