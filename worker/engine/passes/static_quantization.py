@@ -102,8 +102,8 @@ class StaticQuantization(NodeSelectingPass):
     (SmoothQuant), where that is expected to lose less."""
     equalize: bool | Literal["auto"] = "auto"
     """Even out the channels of activations between convolutions by powers of two in the weights
-    around them, so that small channels keep more of their 8 bits; `auto` does where that brings
-    the answers closer on held back samples of yours, and not at all with `fallback: off`."""
+    around them, so that small channels keep more of their 8 bits; `auto` does where that halves
+    the answers' error on held back samples of yours, and not at all with `fallback: off`."""
     correct_biases: bool | Literal["auto"] = "auto"
     """Move the mean error that a stored weight makes in the output of a Conv or Gemm into its bias;
     `auto` does where that brings the answers closer on held back samples, and not at all with
@@ -156,16 +156,15 @@ class StaticQuantization(NodeSelectingPass):
         smoothed = self._smoothed(begun.writer, context)
         is_measured = self.fallback == "auto"
         errors = AnswerErrors(smoothed.model, self._checked(context)) if is_measured else None
-        few = replace(context, samples=hold_out(context.samples)[0])
         writer = equalized(
             smoothed,
             context,
             errors,
-            lambda candidate: self._calibrate(candidate, few),
+            lambda trial, few: self._calibrate(trial, replace(context, samples=few)),
             is_equalized=None if self.equalize == "auto" else self.equalize,
         )
-        if writer.nodes and not writer.ranges:
-            self._calibrate(writer, few)
+        if writer.nodes:
+            self._calibrate(writer, replace(context, samples=hold_out(context.samples)[0]))
         begun, model = replace(begun, writer=writer), writer.model
         is_corrected = None if self.correct_biases == "auto" else self.correct_biases
         remaining = remaining_weights(model, context, errors, is_corrected=is_corrected)

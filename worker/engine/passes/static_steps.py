@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from math import inf
 
 import onnx
 
 from worker.engine.calibration.collector import collect
 from worker.engine.datasets.splitting import at_most, hold_out
+from worker.engine.errors import CalibrationError
 from worker.engine.passes.base import PassContext, SkippedNode
 from worker.engine.passes.node_selection import NodeSelectingPass, select_nodes, skipped_nodes
 from worker.engine.quantization.answer_errors import AnswerErrors
@@ -20,10 +22,12 @@ from worker.engine.quantization.qdq import QdqOptions
 from worker.engine.quantization.qoperator import unsupported
 from worker.engine.quantization.static_writer import QuantFormat, StaticWriter
 from worker.engine.quantization.working_copy import refuse_unchanged, working_copy
+from worker.engine.samples import SampleSource
 from worker.engine.weights.remaining import RemainingWeights
 
 MEAN_SAMPLES = 16
 SPREAD_SAMPLES = 16
+TRIAL_SAMPLES = 8
 CLOSER = 0.5
 """Share of the answers' error that evener channels may leave.
 
@@ -106,7 +110,7 @@ def equalized(
     writer: StaticWriter,
     context: PassContext,
     errors: AnswerErrors | None,
-    calibrate: Callable[[StaticWriter], None],
+    calibrate: Callable[[StaticWriter, SampleSource], None],
     *,
     is_equalized: bool | None,
 ) -> StaticWriter:
@@ -128,10 +132,26 @@ def equalized(
     candidate = StaticWriter(model, writer.chosen, writer.options)
     if is_equalized or errors is None:
         return candidate
-    calibrate(writer)
-    calibrate(candidate)
-    before, after = (errors.of_model(w.write(w.nodes).model) for w in (writer, candidate))
+    before, after = (
+        _error_in_integers(each, calibrate, at_most(samples, TRIAL_SAMPLES), errors)
+        for each in (writer, candidate)
+    )
     return candidate if after < CLOSER * before else writer
+
+
+def _error_in_integers(
+    writer: StaticWriter,
+    calibrate: Callable[[StaticWriter, SampleSource], None],
+    samples: SampleSource,
+    errors: AnswerErrors,
+) -> float:
+    """Return the answers' error with all nodes in integers, by ranges of a few samples."""
+    trial = StaticWriter(writer.model, writer.chosen, writer.options)
+    try:
+        calibrate(trial, samples)
+    except CalibrationError:
+        return inf  # these few do not reach every node
+    return errors.of_model(trial.write(trial.nodes).model)
 
 
 def remaining_weights(
