@@ -48,7 +48,7 @@ async def upload_dataset(
         upload, transform = form.file("file"), form.texts.get("transform")
 
         def add() -> tuple[DatasetRow, bool]:
-            new = datasets.NewUpload(upload, parse_transform(transform))
+            new = datasets.NewUpload(upload, parse_transform(transform, "transform"))
             return datasets.add(receiver.context, caller.workspace, new, model_id)
 
         row, is_new = await receiver.work(add)

@@ -27,60 +27,60 @@ _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Body = TypeVar("Body", bound=BaseModel)
 
 
-def parse_json(text: bytes) -> object:
-    """Return the document of some JSON text.
+def parse_json(text: bytes, field: str = "") -> object:
+    """Return the document of some JSON text; `field` is the form field it came in, for messages.
 
     Raises:
         BadRequestError: it is not JSON, has a key twice, or a number that JSON does not know.
         InvalidRequestError: it has a value that cannot be stored.
         TooLargeError: it is over a mebibyte.
     """
-    _check_size(text, "JSON", MAX_DOCUMENT_BYTES)
+    _check_size(text, "JSON", MAX_DOCUMENT_BYTES, field)
     try:
         document: object = json.loads(
             text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys
         )
     except (ValueError, RecursionError) as error:
-        raise BadRequestError(
-            f"the body is not valid JSON: {error}", code="invalid_json"
-        ) from error
-    _check_values(document)
+        raise _malformed(f"is not valid JSON: {error}", "invalid_json", field) from error
+    _check_values(document, field)
     return document
 
 
-def parse_yaml(text: bytes) -> object:
+def parse_yaml(text: bytes, field: str = "") -> object:
     """Return the document of some YAML text, which may hold what JSON can, no aliases and no tags.
+
+    `field` is the form field it came in, for messages.
 
     Raises:
         BadRequestError: it is not such YAML, or has a key twice.
         InvalidRequestError: it has a value that cannot be stored.
         TooLargeError: it is over 64 KiB.
     """
-    _check_size(text, "YAML", MAX_YAML_BYTES)
+    _check_size(text, "YAML", MAX_YAML_BYTES, field)
     try:
         _check_yaml_events(text)
         _check_yaml_keys(yaml.compose(text, Loader=_YAML_LOADER))
         document: object = yaml.load(text, Loader=_YAML_LOADER)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        raise BadRequestError(
-            f"the body is not valid YAML: {error}", code="invalid_yaml"
-        ) from error
-    _check_values(document)
+        raise _malformed(f"is not valid YAML: {error}", "invalid_yaml", field) from error
+    _check_values(document, field)
     return document
 
 
-def parse_text(text: bytes) -> object:
+def parse_text(text: bytes, field: str) -> object:
     """Return the document of a form field: JSON where it starts like an object, else YAML."""
-    return parse_json(text) if text.lstrip().startswith(b"{") else parse_yaml(text)
+    parse = parse_json if text.lstrip().startswith(b"{") else parse_yaml
+    return parse(text, field)
 
 
-def parse_transform(text: bytes | None) -> JsonObject | None:
+def parse_transform(text: bytes | None, field: str) -> JsonObject | None:
     """Return an image transform as an object, whose fields the engine will check."""
     if text is None:
         return None
-    document = parse_text(text)
+    document = parse_text(text, field)
     if not isinstance(document, dict):
-        raise InvalidRequestError('a transform is an object, such as {"size": [224, 224]}')
+        problem = 'a transform is an object, such as {"size": [224, 224]}'
+        raise InvalidRequestError(problem, errors=[FieldError(f"#/{field}", problem)])
     return document
 
 
@@ -106,9 +106,20 @@ def _schema_of(body: type[BaseModel]) -> dict[str, Any]:
     return body.model_json_schema()
 
 
-def _check_size(text: bytes, language: str, max_bytes: int) -> None:
+def _check_size(text: bytes, language: str, max_bytes: int, field: str) -> None:
     if len(text) > max_bytes:
-        raise TooLargeError(f"a {language} document may have {max_bytes} bytes at most")
+        problem = f"a {language} document may have {max_bytes} bytes at most"
+        raise TooLargeError(problem, errors=_errors_at(field, problem))
+
+
+def _malformed(problem: str, code: str, field: str) -> BadRequestError:
+    """Return the error of a whole document, the body's or a form field's."""
+    whole = f"the form field {field!r}" if field else "the body"
+    return BadRequestError(f"{whole} {problem}", code=code, errors=_errors_at(field, problem))
+
+
+def _errors_at(field: str, problem: str) -> list[FieldError]:
+    return [FieldError(f"#/{field}", problem)] if field else []
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -151,14 +162,14 @@ def _check_yaml_keys(node: yaml.Node | None) -> None:
             _check_yaml_keys(item)
 
 
-def _check_values(document: object) -> None:
+def _check_values(document: object, field: str) -> None:
     """Refuse what JSON cannot say, no database can store or nobody means, and deep nesting."""
-    level = [("", document)]
+    level = [(f"/{field}" if field else "", document)]
     for _ in range(MAX_DEPTH):
         level = [child for pointer, value in level for child in _checked_children(pointer, value)]
         if not level:
             return
-    raise BadRequestError(f"the body is nested more than {MAX_DEPTH} deep", code="invalid_value")
+    raise _malformed(f"is nested more than {MAX_DEPTH} deep", "invalid_value", field)
 
 
 def _checked_children(pointer: str, value: object) -> list[tuple[str, object]]:

@@ -9,7 +9,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.api.documents import MAX_DOCUMENT_BYTES
-from app.errors import BadRequestError, InvalidRequestError, TooLargeError
+from app.errors import BadRequestError, FieldError, InvalidRequestError, TooLargeError
 from app.services.uploads import SpoolWriter, Upload, clean_name
 
 
@@ -36,7 +36,9 @@ class ReceivedForm:
     def file(self, name: str) -> Upload:
         """Return a file that must be there."""
         if name not in self.files:
-            raise InvalidRequestError(f"the form has no file {name!r}", code="missing_file")
+            problem = f"the form has no file {name!r}"
+            errors = [FieldError(f"#/{name}", problem)]
+            raise InvalidRequestError(problem, code="missing_file", errors=errors)
         return self.files[name]
 
 

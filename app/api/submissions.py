@@ -11,7 +11,7 @@ from app.api.documents import check_document, parse_text, parse_transform
 from app.api.forms import FormFields, ReceivedForm
 from app.api.schemas import JobParts, JobRequest
 from app.api.uploads import UploadReceiver
-from app.errors import InvalidRequestError
+from app.errors import FieldError, InvalidRequestError
 from app.services.datasets import NewUpload
 from app.services.submitting import FileSubmission, Submission
 
@@ -64,9 +64,11 @@ async def receive_form(receiver: UploadReceiver) -> AsyncIterator[FileSubmission
 
 def _file_submission(form: ReceivedForm) -> FileSubmission:
     if "spec" not in form.texts:
-        raise InvalidRequestError("the form has no field 'spec'", code="missing_field")
+        problem = "the form has no field 'spec'"
+        errors = [FieldError("#/spec", problem)]
+        raise InvalidRequestError(problem, code="missing_field", errors=errors)
     texts = {name: form.texts[name] for name in ("spec", "labels") if name in form.texts}
-    document = {name: parse_text(text) for name, text in texts.items()}
+    document = {name: parse_text(text, name) for name, text in texts.items()}
     parts = check_document(document, JobParts)
     return FileSubmission(
         model=form.file("model"),
@@ -78,9 +80,11 @@ def _file_submission(form: ReceivedForm) -> FileSubmission:
 
 
 def _dataset(form: ReceivedForm, name: str) -> NewUpload | None:
-    transform = parse_transform(form.texts.get(f"{name}_transform"))
+    field = f"{name}_transform"
+    transform = parse_transform(form.texts.get(field), field)
     if name in form.files:
         return NewUpload(form.files[name], transform)
     if transform is not None:
-        raise InvalidRequestError(f"{name}_transform was given without a file {name!r}")
+        problem = f"{field} was given without a file {name!r}"
+        raise InvalidRequestError(problem, errors=[FieldError(f"#/{field}", problem)])
     return None

@@ -13,7 +13,7 @@ from app.api.documents import (
     parse_transform,
     parse_yaml,
 )
-from app.errors import BadRequestError, InvalidRequestError, TooLargeError
+from app.errors import AppError, BadRequestError, InvalidRequestError, TooLargeError
 
 
 class Part(BaseModel):
@@ -61,8 +61,28 @@ def test_takes_nesting_up_to_its_bound(parse):
 
 
 def test_tells_json_from_yaml_in_a_text():
-    assert parse_text(b' {"a": 1}') == {"a": 1}
-    assert parse_text(b"a: 1") == {"a": 1}
+    assert parse_text(b' {"a": 1}', "spec") == {"a": 1}
+    assert parse_text(b"a: 1", "spec") == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "pointer", "detail"),
+    [
+        (b"{", "#/spec", "the form field 'spec' is not valid JSON"),
+        (b"a: [", "#/spec", "the form field 'spec' is not valid YAML"),
+        (nested(MAX_DEPTH + 1), "#/spec", "the form field 'spec' is not valid YAML"),
+        (b'{"a": ["\\u0000"]}', "#/spec/a/0", "spec/a/0: text may not hold NUL"),
+        (b"a: .inf", "#/spec/a", "spec/a: inf is not a finite number"),
+        (b"1" + b" " * MAX_YAML_BYTES, "#/spec", "a YAML document may have 65536 bytes"),
+    ],
+)
+def test_points_into_the_form_field_that_a_text_came_in(text, pointer, detail):
+    with pytest.raises(AppError) as caught:
+        parse_text(text, "spec")
+
+    (error,) = caught.value.errors
+    assert error.pointer == pointer
+    assert caught.value.detail.startswith(detail)
 
 
 def test_refuses_aliases_in_yaml():
@@ -123,10 +143,11 @@ def test_refuses_a_document_that_takes_too_long_to_read(parse, max_bytes):
 
 
 def test_a_transform_is_an_object_or_nothing():
-    assert parse_transform(None) is None
-    assert parse_transform(b"size: [4, 4]") == {"size": [4, 4]}
-    with pytest.raises(InvalidRequestError):
-        parse_transform(b"3")
+    assert parse_transform(None, "transform") is None
+    assert parse_transform(b"size: [4, 4]", "transform") == {"size": [4, 4]}
+    with pytest.raises(InvalidRequestError) as caught:
+        parse_transform(b"3", "transform")
+    assert caught.value.errors[0].pointer == "#/transform"
 
 
 @pytest.mark.parametrize(

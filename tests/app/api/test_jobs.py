@@ -106,7 +106,31 @@ def test_a_form_needs_a_model_and_a_spec(client):
     without_spec = client.post("/v1/jobs", files={"model": ("m", model_bytes())})
 
     assert without_model.status_code == without_spec.status_code == 422
-    assert "spec" in without_spec.json()["detail"]
+    assert without_model.json()["errors"][0]["pointer"].startswith("#/spec")
+    assert without_spec.json()["errors"][0]["pointer"] == "#/spec"
+
+
+@pytest.mark.parametrize(
+    ("texts", "pointer"),
+    [
+        ({"spec": "{"}, "#/spec"),
+        ({"spec": "passes: ["}, "#/spec"),
+        ({"spec": '{"passes": [{"method": "float16", "x": 1e999}]}'}, "#/spec/passes/0/x"),
+        ({"spec": "[]"}, "#/spec"),
+        ({"spec": "passes: [{method: magic}]"}, "#/spec/passes/0"),
+        ({"spec": "goal: {minimize: size, budget_seconds: 3600}"}, "#/spec/goal/budget_seconds"),
+        ({"spec": "passes: [{method: float16}]", "labels": "{"}, "#/labels"),
+        (
+            {"spec": "passes: [{method: float16}]", "calibration_transform": "{}"},
+            "#/calibration_transform",
+        ),
+    ],
+)
+def test_points_at_a_wrong_field_of_a_form(client, texts, pointer):
+    response = client.post("/v1/jobs", files={"model": ("m", model_bytes())}, data=texts)
+
+    assert response.status_code in {400, 422}
+    assert response.json()["errors"][0]["pointer"] == pointer
 
 
 def test_a_form_whose_dataset_does_not_fit_makes_no_job(client):
