@@ -105,9 +105,9 @@ class StaticQuantization(NodeSelectingPass):
     around them, so that small channels keep more of their 8 bits; `auto` does where that halves
     the answers' error on held back samples of yours, and not at all with `fallback: off`."""
     correct_biases: bool | Literal["auto"] = "auto"
-    """Move the mean error that a stored weight makes in the output of a Conv or Gemm into its bias;
-    `auto` does where that brings the answers closer on held back samples, and not at all with
-    `fallback: off`."""
+    """Move the mean error that a rounded weight makes in the output of a Conv or Gemm into its
+    bias, in integers and in float; `auto` does where that brings the answers closer on held back
+    samples, and not at all with `fallback: off`."""
     fallback: Literal["auto", "off"] = "auto"
     """Which of the chosen nodes stay in float: with `auto`, those that are no faster in integers on
     this processor, and those whose rounding moves the answers too far; `off` keeps none. The
@@ -165,9 +165,9 @@ class StaticQuantization(NodeSelectingPass):
         )
         if writer.nodes:
             self._calibrate(writer, replace(context, samples=hold_out(context.samples)[0]))
-        begun, model = replace(begun, writer=writer), writer.model
+        begun = replace(begun, writer=writer)
         is_corrected = None if self.correct_biases == "auto" else self.correct_biases
-        remaining = remaining_weights(model, context, errors, is_corrected=is_corrected)
+        remaining = remaining_weights(writer, context, errors, is_corrected=is_corrected)
         choice = self._choose(writer, remaining, errors, context)
         written = begun.written(remaining, choice)
         if choice.chosen and errors is not None and self._is_timed(context):
@@ -200,7 +200,7 @@ class StaticQuantization(NodeSelectingPass):
             update={
                 "reduce_range": self.types.weights.reduce_range,
                 "equalize": is_equalized,
-                "correct_biases": bool(remaining.means),
+                "correct_biases": bool(remaining.corrections.means),
                 "fallback": "off",
                 "nodes_in_float": tuple(map(escape, sorted(writer.nodes - choice.chosen))),
                 "weights_in_half": tuple(map(escape, sorted(choice.halves))),

@@ -12,7 +12,11 @@ from worker.engine.errors import CalibrationError
 from worker.engine.passes.base import PassContext, SkippedNode
 from worker.engine.passes.node_selection import NodeSelectingPass, select_nodes, skipped_nodes
 from worker.engine.quantization.answer_errors import AnswerErrors
-from worker.engine.quantization.bias_correction import ChannelMean, correctable
+from worker.engine.quantization.bias_correction import (
+    BiasCorrections,
+    ChannelMean,
+    correctable,
+)
 from worker.engine.quantization.choosing import Choice
 from worker.engine.quantization.equalization import ChannelSpread, equalize, regions
 from worker.engine.quantization.graph_view import Declined, GraphView
@@ -59,7 +63,7 @@ class StaticStart:
         Raises:
             PassError: nothing changed.
         """
-        model, placement, _ = self.writer.write(choice.chosen, self.quant_format)
+        model, placement, *_ = self.writer.write(choice.chosen, self.quant_format)
         stored = remaining.store(model, choice.halves)
         skipped = [*self.skipped, *skipped_nodes(self._left_float(placement, choice))]
         refuse_unchanged([*placement.weighted, *stored], skipped)
@@ -155,27 +159,36 @@ def _error_in_integers(
 
 
 def remaining_weights(
-    model: onnx.ModelProto,
+    writer: StaticWriter,
     context: PassContext,
     errors: AnswerErrors | None,
     *,
     is_corrected: bool | None,
 ) -> RemainingWeights:
-    """Return the weights to store; None corrects biases where the answers come closer by it."""
-    plain = RemainingWeights(model)
-    nodes = correctable(GraphView(model.graph), plain.names)
+    """Return the weights to store, and let the writer correct biases where they do.
+
+    None corrects biases where the answers come closer by it once all weights are stored, which
+    rounds those of nodes in integers much as these do.
+    """
+    model, plain = writer.model, RemainingWeights(writer.model)
+    weights = plain.names | {each.weight for each in writer.placement.weighted}
+    nodes = correctable(GraphView(model.graph), weights)
     if is_corrected is False or not nodes or (is_corrected is None and errors is None):
         return plain
     samples = at_most(hold_out(context.samples)[0], MEAN_SAMPLES)
     few = replace(context, samples=samples, report_progress=lambda *_: None)
     seen = collect(model, [each.activation for each in nodes], few, ChannelMean)
     found = {each.node.name: seen.get(each.activation) for each in nodes}
-    means = {name: each.means for name, each in found.items() if isinstance(each, ChannelMean)}
-    corrected = RemainingWeights(model, means)
-    if is_corrected or errors is None:
-        return corrected
-    before, after = (errors.of_model(each.round(_copy(model), ())) for each in (plain, corrected))
-    return corrected if after < before else plain
+    corrections = BiasCorrections(
+        {name: each.means for name, each in found.items() if isinstance(each, ChannelMean)}
+    )
+    corrected = RemainingWeights(model, corrections)
+    if not is_corrected and errors is not None:
+        before, after = (errors.of_model(w.round(_copy(model), ())) for w in (plain, corrected))
+        if after >= before:
+            return plain
+    writer.corrections = corrections
+    return corrected
 
 
 def _copy(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -4,7 +4,7 @@ Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Corre
 1906.04721): E[W x] - E[W' x] = (W - W') E[x], here with the means of samples.
 """
 
-from collections.abc import Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +14,7 @@ from onnx import numpy_helper
 from typing_extensions import override
 
 from worker.engine.calibration.histogram import RunningRange
+from worker.engine.names import NameGiver, taken_names
 from worker.engine.quantization.graph_view import GraphView, attribute
 from worker.engine.quantization.weighted_nodes import WeightedNode, weighted_node
 from worker.engine.samples import Array
@@ -43,6 +44,41 @@ class ChannelMean(RunningRange):
         return self.sums * len(self.sums) / max(self.count, 1)
 
 
+class BiasCorrections:
+    """What roundings of weights take from the mean outputs of nodes, and how biases give it back.
+
+    Args:
+        means: of the channels of a node's input, by the node.
+    """
+
+    def __init__(self, means: Mapping[str, Vector]) -> None:
+        self.means = dict(means)
+        self._lacking: dict[tuple[str, str], Vector] = {}
+
+    def apply(
+        self,
+        model: onnx.ModelProto,
+        names: Container[str],
+        form: Callable[[WeightedNode], str],
+        error: Callable[[WeightedNode], Vector],
+    ) -> set[str]:
+        """Correct the biases of the nodes that read weights of these names; return the nodes.
+
+        Rewrites the model, whose weights are still in float, in place. `error` is the float weight
+        less the rounded one; `form` tells one rounding of a weight from another.
+        """
+        view = GraphView(model.graph)
+        nodes = [each for each in correctable(view, names) if each.node.name in self.means]
+        giver = NameGiver(taken_names(model) if nodes else set())
+        for each in nodes:
+            key = (each.node.name, form(each))
+            if key not in self._lacking:
+                self._lacking[key] = lacking(each.node, error(each), self.means[each.node.name])
+            name = giver.name(f"{each.bias or each.node.name}/corrected")
+            _add_to_bias(each, self._lacking[key], view, name)
+        return {each.node.name for each in nodes}
+
+
 def correctable(view: GraphView, names: Container[str]) -> list[WeightedNode]:
     """Return the nodes that read a weight of these names and whose bias can be corrected."""
     found = []
@@ -65,7 +101,7 @@ def lacking(node: onnx.NodeProto, error: Vector, means: Vector) -> Vector:
     return np.asarray((by_group @ means.reshape(groups, -1, 1)).reshape(-1))
 
 
-def add_to_bias(weighted: WeightedNode, addition: Vector, view: GraphView, name: str) -> None:
+def _add_to_bias(weighted: WeightedNode, addition: Vector, view: GraphView, name: str) -> None:
     """Give a node a bias of its own, of this name, with something added to each channel."""
     bias = None if weighted.bias is None else view.constant(weighted.bias)
     flat = np.zeros(1) if bias is None else bias.reshape(-1).astype(np.float64)

@@ -106,13 +106,7 @@ def _keep_answers(question: Question, costs: Costs, view: GraphView, choice: Cho
         return question.errors.of_model(question.remaining.round(model, choice.halves))
 
     fast = question.write(choice.chosen)
-    switches = RoundingSwitches(
-        question.model,
-        fast.model,
-        fast.placement.absorbed,
-        fast.activations,
-        question.errors.first(SEARCHED_SAMPLES),
-    )
+    switches = RoundingSwitches(question.model, fast, question.errors.first(SEARCHED_SAMPLES))
     before = error(fast.model)
     if before <= question.allowed:
         choice.notes.append(f"answers on held back samples: {decibels(before):.1f} dB")

@@ -99,11 +99,23 @@ def _scales(
 
 def quantize(values: Floats, scale: Scale, axis: int | None, kind: IntegerType) -> Integers:
     """Return clip(round(values / scale) + zero_point), as ONNX QuantizeLinear rounds."""
-    shape = [-1 if index == axis else 1 for index in range(values.ndim)]
-    step, zero = scale.scale, scale.zero_point
-    if axis is not None:
-        step, zero = step.reshape(shape), zero.reshape(shape)
+    step, zero = _along(values.ndim, scale, axis)
     lowest, highest = kind.bounds
     integers = np.round(values / step) + zero.astype(np.float32)
     quantized: Integers = np.clip(integers, lowest, highest).astype(kind.dtype)
     return quantized
+
+
+def dequantize(integers: Integers, scale: Scale, axis: int | None) -> Floats:
+    """Return scale * (integers - zero_point), as ONNX DequantizeLinear does."""
+    step, zero = _along(integers.ndim, scale, axis)
+    values: Floats = (integers.astype(np.float32) - zero.astype(np.float32)) * step
+    return values
+
+
+def _along(rank: int, scale: Scale, axis: int | None) -> tuple[Floats, Integers]:
+    """Return scales and zero points in a shape that broadcasts along an axis."""
+    if axis is None:
+        return scale.scale, scale.zero_point
+    shape = [-1 if index == axis else 1 for index in range(rank)]
+    return scale.scale.reshape(shape), scale.zero_point.reshape(shape)

@@ -22,6 +22,7 @@ from worker.engine.quantization.integers import (
     Integers,
     IntegerType,
     Scale,
+    dequantize,
     quantize,
     scale_of_range,
     scale_of_weight,
@@ -43,6 +44,13 @@ class QdqOptions:
     weights: IntegerType
     activations: IntegerType
     per_channel: bool
+
+
+def rounded_weight(values: Floats, axis: int | None, options: QdqOptions) -> Floats:
+    """Return a weight as integers hold it, with a scale for each index along its channel axis."""
+    axis = axis if options.per_channel else None
+    scale = scale_of_weight(values, axis, options.weights)
+    return dequantize(quantize(values, scale, axis, options.weights), scale, axis)
 
 
 def write_qdq(

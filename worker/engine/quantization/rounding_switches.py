@@ -5,12 +5,19 @@ from typing import NamedTuple
 
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from worker.engine.errors import CalibrationError
 from worker.engine.names import NameGiver, taken_names
 from worker.engine.quantization.answer_errors import AnswerErrors
 from worker.engine.quantization.error_shares import error_shares
+from worker.engine.quantization.graph_view import GraphView
+from worker.engine.quantization.static_writer import Written
+from worker.engine.quantization.weighted_nodes import (
+    WeightedNode,
+    output_channels,
+    weighted_node,
+)
 from worker.engine.runtime import open_session
 from worker.engine.samples import Array
 
@@ -29,23 +36,14 @@ class RoundingSwitches:
 
     Args:
         original: the float model.
-        quantized: the same model with QuantizeLinear and DequantizeLinear nodes.
-        absorbed: the Relu and Clip nodes whose work the ranges in `quantized` do.
-        activations: the activation of each scale in `quantized`.
+        written: the same model with QuantizeLinear and DequantizeLinear nodes.
         errors: what the float model answers.
     """
 
-    def __init__(
-        self,
-        original: onnx.ModelProto,
-        quantized: onnx.ModelProto,
-        absorbed: Collection[onnx.NodeProto],
-        activations: Mapping[str, str],
-        errors: AnswerErrors,
-    ) -> None:
+    def __init__(self, original: onnx.ModelProto, written: Written, errors: AnswerErrors) -> None:
         model = onnx.ModelProto()
-        model.CopyFrom(quantized)
-        self.inputs = _insert_switches(model, original, absorbed, activations)
+        model.CopyFrom(written.model)
+        self.inputs = _insert_switches(model, original, written)
         self.session = open_session(model, failure=CalibrationError)
         self.errors = errors
 
@@ -62,18 +60,18 @@ class RoundingSwitches:
 
 
 def _insert_switches(
-    model: onnx.ModelProto,
-    original: onnx.ModelProto,
-    absorbed: Collection[onnx.NodeProto],
-    activations: Mapping[str, str],
+    model: onnx.ModelProto, original: onnx.ModelProto, written: Written
 ) -> dict[str, str]:
     """Rewrite a quantized model in place; return the graph input that switches each rounding.
 
-    A rounding is known by its weight, or by the activation that has the scale.
+    A rounding is known by its weight, whose errors biases make up for, or by the activation that
+    has the scale.
     """
     names = NameGiver(taken_names(model) | taken_names(original))
     floats = {tensor.name: tensor for tensor in original.graph.initializer}
-    plain_nodes = {node.output[0]: node for node in absorbed}
+    constants = {name: (name, tensor) for name, tensor in floats.items()}
+    constants |= _plain_biases(model, original, written.corrected)
+    plain_nodes = {node.output[0]: node for node in written.placement.absorbed}
     quantizers = {n.output[0]: n for n in model.graph.node if n.op_type == "QuantizeLinear"}
     present = {tensor.name for tensor in model.graph.initializer}
     inputs: dict[str, str] = {}
@@ -84,16 +82,16 @@ def _insert_switches(
         if node.op_type == "QuantizeLinear":
             continue
         if quantizer is not None:
-            key, source = activations[node.input[1]], quantizer.input[0]
+            key, source = written.activations[node.input[1]], quantizer.input[0]
             plain = plain_nodes.get(target) or helper.make_node("Identity", [source], [target])
             rounding = Rounding(source, [quantizer, node], plain, target)
-        elif node.op_type == "DequantizeLinear" and target in floats:
-            key, source = target, names.name(f"{target}/float")
+        elif node.op_type == "DequantizeLinear" and target in constants:
+            (key, tensor), source = constants[target], names.name(f"{target}/float")
             plain = helper.make_node("Identity", [source], [target])
             rounding = Rounding(source, [node], plain, target)
-            weight = model.graph.initializer.add()
-            weight.CopyFrom(floats[target])
-            weight.name = source
+            plain_constant = model.graph.initializer.add()
+            plain_constant.CopyFrom(tensor)
+            plain_constant.name = source
         else:
             nodes.append(node)
             continue
@@ -110,6 +108,22 @@ def _insert_switches(
         helper.make_tensor_value_info(name, onnx.TensorProto.BOOL, []) for name in inputs.values()
     )
     return inputs
+
+
+def _plain_biases(
+    model: onnx.ModelProto, original: onnx.ModelProto, corrected: Collection[str]
+) -> dict[str, tuple[str, onnx.TensorProto]]:
+    """Return each corrected bias with the weight that it is corrected for, and what it was."""
+    view = GraphView(original.graph)
+    originals = {node.name: node for node in original.graph.node if node.name in corrected}
+    biases = {}
+    for node in model.graph.node:
+        weighted = weighted_node(originals[node.name], view) if node.name in originals else None
+        if isinstance(weighted, WeightedNode):
+            zeros = np.zeros(output_channels(weighted, view), np.float32)
+            plain = view.initializers.get(weighted.bias or "", numpy_helper.from_array(zeros))
+            biases[str(node.input[2])] = (weighted.weight, plain)
+    return biases
 
 
 def _switch(rounding: Rounding, condition: str, names: NameGiver) -> onnx.NodeProto:

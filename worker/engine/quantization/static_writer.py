@@ -3,25 +3,36 @@
 from collections.abc import Collection, Mapping
 from typing import Literal, NamedTuple
 
+import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from worker.engine.calibration.ranges import TensorRange
+from worker.engine.quantization.bias_correction import BiasCorrections, Vector
 from worker.engine.quantization.float_islands import keep_islands_float
 from worker.engine.quantization.graph_view import GraphView
 from worker.engine.quantization.placement import Placement, place
-from worker.engine.quantization.qdq import QdqOptions, write_qdq
+from worker.engine.quantization.qdq import QdqOptions, rounded_weight, write_qdq
 from worker.engine.quantization.qoperator import tensors_of, write_qoperator
-from worker.engine.quantization.weighted_nodes import WEIGHTED_OP_TYPES
+from worker.engine.quantization.weighted_nodes import WEIGHTED_OP_TYPES, WeightedNode
 
 QuantFormat = Literal["qdq", "qoperator"]
 
 
 class Written(NamedTuple):
-    """A model with some nodes in integers, how they were placed, and the activation of a scale."""
+    """A model with some nodes in integers, and how it was made.
+
+    Args:
+        model: the quantized model.
+        placement: how its nodes were placed.
+        activations: the activation of each scale.
+        corrected: the nodes whose bias makes up for the rounding of their weight.
+    """
 
     model: onnx.ModelProto
     placement: Placement
     activations: Mapping[str, str]
+    corrected: Collection[str] = ()
 
 
 class StaticWriter:
@@ -39,6 +50,8 @@ class StaticWriter:
         self.ranges: dict[str, TensorRange] = {}
         self.counts: dict[str, float] = {}
         """Values of each calibrated activation in one run."""
+        self.corrections = BiasCorrections({})
+        """Of the biases of nodes in integers."""
 
     @property
     def _absorbs(self) -> bool:
@@ -69,10 +82,24 @@ class StaticWriter:
         activations: Mapping[str, str] = {}
         if not placed.weighted:
             return Written(result, Placement(), {})
+        corrected = self._correct_biases(result, placed)
         if quant_format == "qoperator":
             write_qoperator(result, placed, self.ranges, self.options)
         else:
             activations = write_qdq(result, placed, self.ranges, self.options)
         keep_islands_float(result)
         # Writing renames what the nodes of `placed` read.
-        return Written(result, place(self.view, names, absorb=self._absorbs), activations)
+        placed = place(self.view, names, absorb=self._absorbs)
+        return Written(result, placed, activations, corrected)
+
+    def _correct_biases(self, model: onnx.ModelProto, placed: Placement) -> set[str]:
+        """Let biases make up for the rounding of weights; return the nodes whose biases do."""
+
+        def error(weighted: WeightedNode) -> Vector:
+            tensor = self.view.initializers[weighted.weight]
+            values = np.asarray(numpy_helper.to_array(tensor), np.float32)
+            rounded = rounded_weight(values, weighted.channel_axis, self.options)
+            return values.astype(np.float64) - rounded
+
+        weights = {weighted.weight for weighted in placed.weighted}
+        return self.corrections.apply(model, weights, lambda _: "integers", error)

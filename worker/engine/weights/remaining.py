@@ -1,6 +1,6 @@
 """Stores the weights that a method leaves in float: folded, at 8 bits or, where told so, at 16."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from math import prod
 
 import numpy as np
@@ -8,8 +8,8 @@ import onnx
 from onnx import numpy_helper
 
 from worker.engine.names import NameGiver, taken_names
-from worker.engine.quantization.bias_correction import Vector, add_to_bias, correctable, lacking
-from worker.engine.quantization.graph_view import GraphView
+from worker.engine.quantization.bias_correction import BiasCorrections, Vector
+from worker.engine.quantization.weighted_nodes import WeightedNode
 from worker.engine.weights.finding import Weight, find_weights
 from worker.engine.weights.grids import Grid, per_channel_grid
 from worker.engine.weights.scales import FloatArray
@@ -55,14 +55,13 @@ class RemainingWeights:
 
     Args:
         model: the float model.
-        means: of the inputs' channels, by node: what its bias is corrected by.
+        corrections: of the biases of the nodes that read them.
     """
 
-    def __init__(self, model: onnx.ModelProto, means: Mapping[str, Vector] | None = None) -> None:
+    def __init__(self, model: onnx.ModelProto, corrections: BiasCorrections | None = None) -> None:
         self.names = storable_names(model)
-        self.means = dict(means or {})
+        self.corrections = corrections or BiasCorrections({})
         self._values: dict[tuple[str, bool], FloatArray] = {}
-        self._lacking: dict[tuple[str, bool], Vector] = {}
 
     def round(self, model: onnx.ModelProto, halves: Collection[str]) -> onnx.ModelProto:
         """Give those that a model still has in float their values once stored; return it."""
@@ -80,22 +79,17 @@ class RemainingWeights:
 
     def _correct_biases(self, model: onnx.ModelProto, halves: Collection[str]) -> None:
         """Add to each bias what its node's output lacks once the weight is stored."""
-        if not self.means:
-            return
-        view = GraphView(model.graph)
-        names = NameGiver(taken_names(model))
         weights = {w.name: w for w in find_weights(model, MINIMUM_VALUES) if w.name in self.names}
-        for weighted in correctable(view, weights):
-            node, is_half = weighted.node, weighted.weight in halves
-            if node.name not in self.means:
-                continue
-            if (node.name, is_half) not in self._lacking:
-                weight = weights[weighted.weight]
-                error = numpy_helper.to_array(weight.tensor).astype(np.float64)
-                error -= self._rounded(weight, model, is_half=is_half)
-                self._lacking[node.name, is_half] = lacking(node, error, self.means[node.name])
-            name = names.name(f"{weighted.bias or node.name}/corrected")
-            add_to_bias(weighted, self._lacking[node.name, is_half], view, name)
+
+        def is_half(weighted: WeightedNode) -> bool:
+            return weighted.weight in halves
+
+        def error(weighted: WeightedNode) -> Vector:
+            weight = weights[weighted.weight]
+            values = numpy_helper.to_array(weight.tensor).astype(np.float64)
+            return values - self._rounded(weight, model, is_half=is_half(weighted))
+
+        self.corrections.apply(model, weights, lambda w: "half" if is_half(w) else "byte", error)
 
     def _rounded(self, weight: Weight, model: onnx.ModelProto, *, is_half: bool) -> FloatArray:
         key = (weight.name, is_half)

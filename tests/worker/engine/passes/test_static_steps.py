@@ -48,6 +48,15 @@ def test_biases_are_corrected_where_asked_for_or_where_it_is_seen_to_help(
     assert bool(drift > 60) is is_corrected
 
 
+def test_biases_of_nodes_in_integers_are_corrected_too(tmp_path):
+    in_integers = {"nodes_in_float": [], "fallback": "off", "activation_type": "uint16"}
+
+    _, plain = stored(convolution(), tmp_path / "1", correct_biases=False, **in_integers)
+    _, corrected = stored(convolution(), tmp_path / "2", correct_biases=True, **in_integers)
+
+    assert corrected > plain + 6
+
+
 def test_biases_are_left_alone_where_the_answers_move_away_by_it(tmp_path):
     model = convolution()
     calibrating = [{"x": -9 * feeds["x"]} for feeds in FEEDS[:12]]

@@ -5,7 +5,12 @@ from onnx import helper
 
 from tests.engine_runs import answers
 from tests.onnx_models import float_value, model_of
-from worker.engine.quantization.bias_correction import ChannelMean, correctable, lacking
+from worker.engine.quantization.bias_correction import (
+    BiasCorrections,
+    ChannelMean,
+    correctable,
+    lacking,
+)
 from worker.engine.quantization.graph_view import GraphView
 from worker.engine.weights.remaining import RemainingWeights
 
@@ -76,7 +81,7 @@ def test_stored_weights_keep_the_mean_of_each_output_channel(bias):
 
     plain, corrected = copy(model), copy(model)
     RemainingWeights(model).round(plain, ())
-    RemainingWeights(model, means).round(corrected, ())
+    RemainingWeights(model, BiasCorrections(means)).round(corrected, ())
 
     errors = [
         np.abs(answers(each, feeds)[0].mean(axis=(0, 2, 3)) - expected).mean()
@@ -88,7 +93,7 @@ def test_stored_weights_keep_the_mean_of_each_output_channel(bias):
 @pytest.mark.parametrize("halves", [(), {"kernel"}])
 def test_what_is_judged_is_what_is_stored(halves):
     model = conv(RANDOM.normal(size=(64, 4, 3, 3)))
-    remaining = RemainingWeights(model, {"conv": mean_of(IMAGES)})
+    remaining = RemainingWeights(model, BiasCorrections({"conv": mean_of(IMAGES)}))
     rounded, stored = remaining.round(copy(model), halves), copy(model)
     remaining.store(stored, halves)
 

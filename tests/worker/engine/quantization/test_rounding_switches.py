@@ -4,6 +4,7 @@ import pytest
 from tests.onnx_models import small_convnet
 from worker.engine.calibration.ranges import TensorRange
 from worker.engine.quantization.answer_errors import AnswerErrors
+from worker.engine.quantization.bias_correction import BiasCorrections
 from worker.engine.quantization.integers import IntegerType
 from worker.engine.quantization.qdq import QdqOptions
 from worker.engine.quantization.rounding_switches import RoundingSwitches
@@ -21,9 +22,7 @@ def measured():
     writer.use_ranges({"image": TensorRange(-4, 4), "active": NARROW})
     written = writer.write(writer.nodes)
     errors = AnswerErrors(writer.model, IMAGES)
-    switches = RoundingSwitches(
-        writer.model, written.model, written.placement.absorbed, written.activations, errors
-    )
+    switches = RoundingSwitches(writer.model, written, errors)
     return switches, errors.of_model(written.model)
 
 
@@ -45,3 +44,26 @@ def test_the_rounding_that_hurts_has_the_largest_share(measured):
     shares = measured[0].shares(allowed=1e-4)
 
     assert max(shares, key=shares.get) == "active"
+
+
+@pytest.fixture
+def corrected():
+    """Switches of a Conv without a bias, and a Gemm with one, whose biases are corrected."""
+    model = small_convnet()
+    del model.graph.node[0].input[2]
+    writer = StaticWriter(model, {"conv", "relu", "flatten", "gemm"}, OPTIONS)
+    writer.use_ranges({"image": TensorRange(-4, 4), "active": TensorRange(0, 16)})
+    random = np.random.default_rng(2)
+    means = {"conv": random.normal(size=3), "gemm": random.normal(size=576)}
+    writer.corrections = BiasCorrections(means)
+    written = writer.write(writer.nodes)
+    errors = AnswerErrors(writer.model, IMAGES)
+    return RoundingSwitches(model, written, errors), errors.of_model(written.model)
+
+
+def test_a_corrected_bias_is_switched_with_its_weight(corrected):
+    switches, expected = corrected
+
+    assert set(switches.inputs) == {"image", "active", "kernel", "dense"}
+    assert switches.error(()) == pytest.approx(0, abs=1e-6)
+    assert switches.error(list(switches.inputs)) == pytest.approx(expected, rel=0.02)
