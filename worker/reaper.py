@@ -138,11 +138,9 @@ class Reaper:
         """Delete expired models and datasets that no waiting or running job needs."""
         with self._session_factory.begin() as session:
             for model in models.expired(session):
-                models.get_locked(session, model.workspace, model.id)  # as a submission does
                 if not jobs.unfinished_users(session, model.id):
                     models.delete(session, model)
             for dataset in datasets.expired(session):
-                datasets.get_locked(session, dataset.workspace, dataset.id)
                 if not jobs.unfinished_users(session, dataset.id):
                     datasets.delete(session, dataset)
 

@@ -31,13 +31,13 @@ def find(session: Session, workspace: str, dataset_id: str) -> DatasetRow | None
 def find_by_sha256(
     session: Session, workspace: str, sha256: str, transform_sha256: str = ""
 ) -> DatasetRow | None:
-    """Return the workspace's dataset with these bytes and this transform, or None."""
+    """Return the workspace's dataset of these bytes and transform, locked as by `get_locked`."""
     query = select(DatasetRow).where(
         DatasetRow.workspace == workspace,
         DatasetRow.sha256 == sha256,
         DatasetRow.transform_sha256 == transform_sha256,
     )
-    return session.scalar(query)
+    return session.scalar(query.with_for_update())
 
 
 def get(session: Session, workspace: str, dataset_id: str) -> DatasetRow:
@@ -74,9 +74,10 @@ def delete(session: Session, row: DatasetRow) -> None:
 
 
 def expired(session: Session, limit: int = 100) -> Sequence[DatasetRow]:
-    """Return datasets whose time is over, of all workspaces."""
+    """Return datasets whose time is over, locked, as `models.expired` does."""
     query = select(DatasetRow).where(DatasetRow.expires_at <= database_now(session))
-    return session.scalars(query.order_by(DatasetRow.expires_at).limit(limit)).all()
+    query = query.order_by(DatasetRow.expires_at).limit(limit).with_for_update(skip_locked=True)
+    return session.scalars(query).all()
 
 
 def _existing(row: DatasetRow | None, dataset_id: str) -> DatasetRow:

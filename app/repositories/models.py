@@ -30,9 +30,9 @@ def find(session: Session, workspace: str, model_id: str) -> ModelRow | None:
 
 
 def find_by_sha256(session: Session, workspace: str, sha256: str) -> ModelRow | None:
-    """Return the workspace's model with these bytes, or None."""
+    """Return the workspace's model with these bytes, or None; locked, as by `get_locked`."""
     query = select(ModelRow).where(ModelRow.workspace == workspace, ModelRow.sha256 == sha256)
-    return session.scalar(query)
+    return session.scalar(query.with_for_update())
 
 
 def get(session: Session, workspace: str, model_id: str) -> ModelRow:
@@ -75,9 +75,13 @@ def delete(session: Session, row: ModelRow) -> None:
 
 
 def expired(session: Session, limit: int = 100) -> Sequence[ModelRow]:
-    """Return models whose time is over, of all workspaces."""
+    """Return models whose time is over, of all workspaces; locked, without those that others lock.
+
+    Whoever holds one may be renewing or using it.
+    """
     query = select(ModelRow).where(ModelRow.expires_at <= database_now(session))
-    return session.scalars(query.order_by(ModelRow.expires_at).limit(limit)).all()
+    query = query.order_by(ModelRow.expires_at).limit(limit).with_for_update(skip_locked=True)
+    return session.scalars(query).all()
 
 
 def _existing(row: ModelRow | None, model_id: str) -> ModelRow:

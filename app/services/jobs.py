@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from app.db import reading
-from app.errors import ConflictError
+from app.errors import ConflictError, NotFoundError
 from app.repositories import datasets, jobs, models, reaping
 from app.repositories.job_filters import JobFilter
 from app.repositories.pages import Page
@@ -56,35 +56,39 @@ def retry(context: ServiceContext, workspace: str, job_id: str) -> JobRow:
         NotFoundError: there is no such job in the workspace.
         ConflictError: it has not failed, or what it needs was deleted.
     """
+    resend_seconds = context.settings.resend_seconds
     with context.session_factory.begin() as session:
-        row = jobs.get(session, workspace, job_id)
-        if row.state not in {"failed", "cancelled"}:
+        moved = jobs.retry(session, workspace, job_id, resend_seconds=resend_seconds)
+        if moved is None:
+            state = jobs.get(session, workspace, job_id).state
             raise ConflictError(
-                f"the job is {row.state}; only a failed or cancelled job can be retried",
+                f"the job is {state}; only a failed or cancelled job can be retried",
                 code="job_not_retryable",
             )
-        require_uploads(session, row)
-        resend_seconds = context.settings.resend_seconds
-        moved = jobs.retry(session, workspace, job_id, resend_seconds=resend_seconds)
-    if moved is None:
-        raise ConflictError("another call retried the job just now", code="job_not_retryable")
+        require_uploads(session, moved)
     send(context, [job_id])
     return moved
 
 
 def require_uploads(session: Session, row: JobRow | SweepRow) -> None:
-    """Refuse to try again what has lost its model or a dataset.
+    """Refuse to try again what has lost its model or a dataset; keep them from being deleted now.
+
+    Call it after the jobs were moved, so that all callers lock jobs and uploads in one order.
 
     Raises:
         ConflictError: it has.
     """
-    if models.find(session, row.workspace, row.model_id) is None:
-        raise ConflictError("its model was deleted; upload it and submit anew", code="model_gone")
-    for dataset_id in (row.calibration_dataset_id, row.evaluation_dataset_id):
-        if dataset_id and datasets.find(session, row.workspace, dataset_id) is None:
-            raise ConflictError(
-                "its dataset was deleted; upload it and submit anew", code="dataset_gone"
-            )
+    try:
+        models.get_locked(session, row.workspace, row.model_id)
+    except NotFoundError as error:
+        detail = "its model was deleted; upload it and submit anew"
+        raise ConflictError(detail, code="model_gone") from error
+    try:
+        for dataset_id in filter(None, (row.calibration_dataset_id, row.evaluation_dataset_id)):
+            datasets.get_locked(session, row.workspace, dataset_id)
+    except NotFoundError as error:
+        detail = "its dataset was deleted; upload it and submit anew"
+        raise ConflictError(detail, code="dataset_gone") from error
 
 
 def send(context: ServiceContext, job_ids: Sequence[str]) -> None:

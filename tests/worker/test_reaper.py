@@ -1,12 +1,14 @@
 import os
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 
 import pytest
 
-from app.repositories import sweeps
+from app.repositories import models, sweeps
 from app.repositories.sweeps import NewSweep
 from app.storage import blob_key
 from app.tables import DatasetRow, JobRow, ModelRow, SweepRow
+from tests.conftest import both_databases
 from tests.running_service import wait_for
 from tests.worker.conftest import KeptQueue
 from worker.cache_folders import CacheFolders
@@ -179,6 +181,30 @@ def test_deletes_expired_uploads_that_no_job_needs(reaper, service, session_fact
         assert session.get(ModelRow, idle) is None
         assert session.get(ModelRow, needed) is not None
         assert session.get(DatasetRow, dataset) is None
+
+
+@both_databases
+@pytest.mark.parametrize("is_renewed", [True, False])
+def test_keeps_house_while_others_renew_or_delete_what_has_expired(
+    reaper, service, session_factory, long_ago, is_renewed
+):
+    model_id = service.add_model()
+    service.set(ModelRow, model_id, expires_at=long_ago)
+
+    with ThreadPoolExecutor(1) as pool:
+        with session_factory.begin() as session:
+            model = models.get_locked(session, "default", model_id)
+            if is_renewed:
+                model.expires_at = None
+            else:
+                models.delete(session, model)
+            session.flush()
+            kept = pool.submit(reaper.keep_house)
+            wait([kept], timeout=0.5)
+        kept.result()
+
+    with session_factory() as session:
+        assert (session.get(ModelRow, model_id) is not None) == is_renewed
 
 
 def test_deletes_old_blobs_that_no_row_names(reaper, service, storage):
