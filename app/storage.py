@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -126,6 +126,12 @@ class Storage:
             except FileNotFoundError:
                 return False
         return True
+
+    def require(self, keys: Iterable[str]) -> None:
+        """Raise a `StorageError` unless all these files are stored; putting them again may help."""
+        for key in keys:
+            if not self.exists(key):
+                raise StorageError(f"stored file {key!r} was deleted before anything named it")
 
     def delete(self, key: str) -> None:
         """Delete a stored file; one that is not there is no fault."""

@@ -16,7 +16,7 @@ import structlog
 from app.db import SessionFactory
 from app.folders import remove_folder
 from app.queue import Queue
-from app.repositories import artifacts, datasets, idempotency, jobs, models, reaping, sweeps
+from app.repositories import blobs, datasets, idempotency, jobs, models, reaping, sweeps
 from app.settings import Settings
 from app.storage import Storage, StoredFile
 from app.tables import JobRow, ModelRow
@@ -160,11 +160,18 @@ class Reaper:
                 self._cache_folders.remove(model_id)
                 logger.info("cache.removed", model_id=model_id)
 
-    def _delete_unnamed(self, blobs: Iterable[StoredFile]) -> None:
-        keys = [blob.key for blob in blobs]
+    def _delete_unnamed(self, stored: Iterable[StoredFile]) -> None:
+        keys = [it.key for it in stored]
         with self._session_factory() as session:
-            named = artifacts.named_keys(session, keys)
+            named = blobs.named(session, keys)
         for key in keys:
             if key not in named:
+                self._delete_if_unnamed(key)
+
+    def _delete_if_unnamed(self, key: str) -> None:
+        """Delete a blob unless a row that names it came meanwhile."""
+        with self._session_factory.begin() as session:
+            blobs.hold(session, [key])
+            if not blobs.named(session, [key]):
                 self._storage.delete(key)
                 logger.info("blob.deleted", key=key)

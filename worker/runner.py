@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from app.db import SessionFactory, database_now
 from app.errors import StorageError
 from app.queue import Queue
-from app.repositories import artifacts, datasets, jobs, models, reaping
+from app.repositories import artifacts, blobs, datasets, jobs, models, reaping
 from app.settings import Settings
 from app.storage import Storage, blob_key
 from app.tables import (
@@ -123,6 +123,9 @@ class Runner:
         metrics["alternatives"] = len(answer["alternatives"])
 
         def finish(session: Session) -> bool:
+            keys = [artifact.storage_key for artifact in produced]
+            blobs.hold(session, keys)
+            self._storage.require(keys)
             retention = self._settings.retention
             is_ours = jobs.finish(
                 session,

@@ -1,12 +1,12 @@
-"""Artifacts: the files a job produced, and which stored bytes are still named by a row."""
+"""Artifacts: the files a job produced."""
 
 from collections.abc import Sequence
 
-from sqlalchemy import select, union_all
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.errors import NotFoundError
-from app.tables import ArtifactKind, ArtifactRow, DatasetRow, ModelRow
+from app.tables import ArtifactKind, ArtifactRow
 
 
 def add(session: Session, row: ArtifactRow) -> ArtifactRow:
@@ -37,10 +37,3 @@ def list(session: Session, job_id: str) -> Sequence[ArtifactRow]:  # noqa: A001 
     """Return the job's artifacts."""
     query = select(ArtifactRow).where(ArtifactRow.job_id == job_id)
     return session.scalars(query.order_by(ArtifactRow.kind)).all()
-
-
-def named_keys(session: Session, keys: Sequence[str]) -> frozenset[str]:
-    """Return those of the storage keys that a model, dataset or artifact names."""
-    columns = (ModelRow.storage_key, DatasetRow.storage_key, ArtifactRow.storage_key)
-    query = union_all(*(select(column).where(column.in_(keys)) for column in columns))
-    return frozenset(session.scalars(query))

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.db import database_now, new_id, reading
 from app.errors import ConflictError
-from app.repositories import datasets, jobs, models
+from app.repositories import blobs, datasets, jobs, models
 from app.repositories.pages import Page
 from app.services.context import ServiceContext
 from app.services.inspection import inspect_dataset
@@ -47,6 +47,7 @@ def add(
     Raises:
         NotFoundError: there is no such model in the workspace.
         EngineError: the dataset is malformed, or does not fit the model.
+        StorageError: as for a model.
     """
     model = _model_info(context, workspace, model_id) if model_id else None
     known = _renew(context, workspace, new)
@@ -73,6 +74,8 @@ def add(
     )
     try:
         with context.session_factory.begin() as session:
+            blobs.hold(session, [key])
+            context.storage.require([key])
             row.created_at = database_now(session)
             row.expires_at = context.expiry(row.created_at)
             return datasets.add(session, row), True

@@ -4,7 +4,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.db import database_now, new_id, reading
 from app.errors import ConflictError
-from app.repositories import jobs, models
+from app.repositories import blobs, jobs, models
 from app.repositories.pages import Page
 from app.services.context import ServiceContext
 from app.services.inspection import inspect_model
@@ -18,6 +18,7 @@ def add(context: ServiceContext, workspace: str, upload: Upload) -> tuple[ModelR
 
     Raises:
         EngineError: it is not a valid model.
+        StorageError: it could not be stored, or was taken for an orphan; sending it again may help.
     """
     known = _renew(context, workspace, upload.sha256)
     if known is not None:
@@ -37,6 +38,8 @@ def add(context: ServiceContext, workspace: str, upload: Upload) -> tuple[ModelR
     )
     try:
         with context.session_factory.begin() as session:
+            blobs.hold(session, [key])
+            context.storage.require([key])
             row.created_at = database_now(session)
             row.expires_at = context.expiry(row.created_at)
             return models.add(session, row), True

@@ -109,6 +109,14 @@ def test_missing_file_does_not_exist_and_is_deleted_without_fault(storage):
     storage.delete(KEY)
 
 
+def test_requires_what_is_to_be_there(storage):
+    storage.put(spooled(storage), KEY)
+    storage.require([KEY])
+
+    with pytest.raises(StorageError, match="deleted"):
+        storage.require([KEY, blob_key("0" * 64)])
+
+
 def test_deleted_file_is_gone(storage):
     storage.put(spooled(storage), KEY)
 

@@ -3,11 +3,12 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event, select
 
-from app.repositories import models, sweeps
+from app.repositories import artifacts, models, sweeps
 from app.repositories.sweeps import NewSweep
 from app.storage import blob_key
-from app.tables import DatasetRow, JobRow, ModelRow, SweepRow
+from app.tables import ArtifactRow, DatasetRow, JobRow, ModelRow, SweepRow
 from tests.conftest import both_databases
 from tests.running_service import wait_for
 from tests.worker.conftest import KeptQueue
@@ -219,6 +220,30 @@ def test_deletes_old_blobs_that_no_row_names(reaper, service, storage):
     assert blob_key(orphan) not in keys
     assert blob_key(young) in keys
     assert len(keys) == 2
+
+
+@both_databases
+def test_keeps_a_blob_that_a_job_is_about_to_name(
+    reaper, runner, service, storage, session_factory
+):
+    job_id = service.submit("succeed")
+    begun = []
+
+    def keep_house_before_the_commit(session):
+        if not begun and session.scalars(select(ArtifactRow.kind)).all():
+            for stored in storage.list():  # as if listed before they were stored again
+                age(storage, "".join(stored.key.rsplit("/", 2)[-2:]), hours=4)
+            begun.append(pool.submit(reaper.keep_house))
+            wait(begun, timeout=0.5)
+
+    with ThreadPoolExecutor(1) as pool:
+        event.listen(session_factory, "before_commit", keep_house_before_the_commit)
+        runner.run_job(job_id)
+        begun[0].result()
+
+    with session_factory() as session:
+        artifact = artifacts.get(session, job_id, "model")
+    assert storage.exists(artifact.storage_key)
 
 
 def test_cleans_the_spool_of_old_files(reaper, storage, settings):

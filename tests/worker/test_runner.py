@@ -245,6 +245,25 @@ def test_tries_later_while_the_storage_is_down_and_then_fails(runner, service, s
     assert service.job(job_id).error["code"] == "storage_unavailable"
 
 
+def test_tries_again_when_a_result_is_deleted_before_a_row_names_it(
+    runner, service, storage, monkeypatch
+):
+    def put(path, key):
+        storage_put(path, key)
+        storage.delete(key)
+
+    job_id = service.submit("succeed")
+    storage_put = storage.put
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "put", put)
+        runner.run_job(job_id)
+    assert service.job(job_id).state == "queued"
+
+    runner.run_job(job_id)
+
+    assert service.job(job_id).state == "succeeded"
+
+
 def test_tries_later_while_the_child_finds_the_disk_full_and_then_fails(runner, service, queue):
     job_id = service.submit("fill the disk")
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from app.errors import NotFoundError
-from app.repositories import artifacts, jobs, models
+from app.repositories import artifacts, jobs
 from app.repositories.jobs import NewJob
-from app.tables import ArtifactRow, ModelRow
+from app.tables import ArtifactRow
 from tests.conftest import both_databases
 
 pytestmark = both_databases
@@ -41,21 +41,3 @@ def test_job_has_one_artifact_of_a_kind(session, job):
 def test_job_without_artifact_says_so(session, job):
     with pytest.raises(NotFoundError, match="has no model"):
         artifacts.get(session, job.id, "model")
-
-
-def test_stored_bytes_are_named_by_models_datasets_and_artifacts(session, job):
-    add(session, job, "report")
-    model = ModelRow(
-        id="mdl_1",
-        workspace="ours",
-        name="model.onnx",
-        sha256="0" * 64,
-        size_bytes=1,
-        storage_key="blobs/original",
-        info={},
-        created_at=datetime.now(UTC),
-    )
-    models.add(session, model)
-
-    keys = ["blobs/original", "blobs/report", "blobs/orphan"]
-    assert artifacts.named_keys(session, keys) == {"blobs/original", "blobs/report"}
