@@ -1,7 +1,7 @@
 """The HTTP API: `uvicorn app.main:create_app --factory`, with settings from the environment."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 
@@ -15,6 +15,7 @@ from app.api.middleware import ObservingMiddleware
 from app.api.problems import install_problem_handlers
 from app.api.sharing import SharedCalls
 from app.db import create_session_factory
+from app.errors import StorageError
 from app.logs import configure_logging
 from app.metrics import Metrics
 from app.queue import Queue
@@ -56,11 +57,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     """Open what the services work with, and close it in reverse order."""
     session_factory = create_session_factory(settings.resolved_database_url)
+    storage = Storage(settings)
+    with suppress(StorageError):  # `/readyz` tells of a storage that does not work
+        storage.clean_spool()  # the reaper does so where a worker is, which may be another host
     with Sandbox(spares=1) as sandbox:
         app.state.context = ServiceContext(
             settings=settings,
             session_factory=session_factory,
-            storage=Storage(settings),
+            storage=storage,
             queue=Queue(settings),
             sandbox=sandbox,
         )

@@ -29,6 +29,8 @@ from app.settings import Settings
 PART_BYTES = 8 * 2**20
 CHUNK_BYTES = 4 * 2**20
 BLOBS = "blobs/sha256"
+LEFTOVER_AGE = timedelta(hours=3)
+"""What has not changed for this long, and nothing names, was left behind."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Storage:
     def __init__(self, settings: Settings) -> None:
         url = settings.resolved_storage_url
         parts = urlsplit(url)
+        self._longest_job = timedelta(seconds=settings.job_time_limit_seconds)
         self._root: Path | None = None
         self._store: ObjectStore
         if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path:
@@ -154,9 +157,9 @@ class Storage:
         with _faults("list", BLOBS):
             obstore.list_with_delimiter(self._store, "blobs")
 
-    def clean_spool(self, older_than: timedelta) -> None:
-        """Remove what an interrupted upload or job left in the spool."""
-        limit = time.time() - older_than.total_seconds()
+    def clean_spool(self) -> None:
+        """Remove what an interrupted upload or job left in this host's spool."""
+        limit = time.time() - (LEFTOVER_AGE + self._longest_job).total_seconds()
         with _faults("clean", str(self._spool)):
             for entry in self._spool.iterdir():
                 if entry.lstat().st_mtime >= limit:

@@ -18,13 +18,12 @@ from app.folders import remove_folder
 from app.queue import Queue
 from app.repositories import blobs, datasets, idempotency, jobs, models, reaping, sweeps
 from app.settings import Settings
-from app.storage import Storage, StoredFile
+from app.storage import LEFTOVER_AGE, Storage, StoredFile
 from app.tables import JobRow, ModelRow
 from worker.cache_folders import CacheFolders
 from worker.results import problem
 
 HOUSEKEEPING_SECONDS = 600.0
-LEFTOVER_AGE = timedelta(hours=3)
 BATCH = 200
 
 logger = structlog.get_logger()
@@ -70,8 +69,7 @@ class Reaper:
             idempotency.delete_older(session, lifetime)
         self._delete_orphaned_blobs()
         self._remove_orphaned_caches()
-        longest_job = timedelta(seconds=self._settings.job_time_limit_seconds)
-        self._storage.clean_spool(older_than=LEFTOVER_AGE + longest_job)
+        self._storage.clean_spool()
 
     def _work(self) -> None:
         while not self._is_over.wait(self._settings.reaper_seconds):

@@ -9,12 +9,22 @@ from starlette.testclient import TestClient
 
 from app.main import create_app
 from app.repositories import reaping
+from app.storage import Storage
 
 
 def test_without_keys_everybody_shares_one_workspace(settings):
     with TestClient(create_app(settings)) as client:
         assert client.get("/v1/models").json() == {"items": [], "next_cursor": None}
         assert client.get("/readyz").json()["ready"] is True
+
+
+def test_removes_what_a_killed_api_left_in_its_spool(settings):
+    left = Storage(settings).spool() / "upload-left"
+    left.touch()
+    os.utime(left, (0, 0))
+
+    with TestClient(create_app(settings)):
+        assert not left.exists()
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def test_cleaning_the_spool_keeps_what_is_new(local):
     for name in ("old", "old folder"):
         os.utime(local.spool() / name, (0, 0))
 
-    local.clean_spool(older_than=timedelta(hours=3))
+    local.clean_spool()
 
     assert [path.name for path in local.spool().iterdir()] == ["new"]
 
