@@ -29,6 +29,8 @@ from app.settings import Settings
 PART_BYTES = 8 * 2**20
 CHUNK_BYTES = 4 * 2**20
 BLOBS = "blobs/sha256"
+_CHECK = "check"
+_CHECK_BYTES = 4096
 LEFTOVER_AGE = timedelta(hours=3)
 """What has not changed for this long, and nothing names, was left behind."""
 
@@ -149,13 +151,22 @@ class Storage:
                     yield StoredFile(meta["path"], meta["size"], meta["last_modified"])
 
     def check(self) -> None:
-        """Raise a `StorageError` unless files can be written on their way in and listed."""
-        with _faults("use", str(self._spool)):
-            probe = self._spool / f".check-{uuid4().hex}"
-            probe.touch(mode=0o600)
-            probe.unlink()
-        with _faults("list", BLOBS):
-            obstore.list_with_delimiter(self._store, "blobs")
+        """Raise a `StorageError` unless a small file can be spooled, stored and deleted."""
+        probe = self._spool / f"check-{uuid4().hex}"
+        try:
+            with _faults("use", str(self._spool)), _open_private(probe) as file:
+                file.write(bytes(_CHECK_BYTES))
+            self.put(probe, _CHECK)
+            self.delete(_CHECK)
+        finally:
+            probe.unlink(missing_ok=True)
+
+    def free_bytes(self) -> int:
+        """Return the free space of the spool's disk, 0 where it cannot be told."""
+        try:
+            return shutil.disk_usage(self._spool).free
+        except OSError:
+            return 0
 
     def clean_spool(self) -> None:
         """Remove what an interrupted upload or job left in this host's spool."""

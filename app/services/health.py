@@ -7,7 +7,6 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import reading
-from app.errors import StorageError
 from app.migrations import is_current
 from app.repositories import reaping
 from app.services.context import ServiceContext
@@ -45,8 +44,8 @@ def check(context: ServiceContext) -> Health:
         warnings.append("the broker does not answer: jobs are accepted and wait")
     if landlock_abi() == 0:
         warnings.append("the kernel has no Landlock: sandboxed work is confined less")
-    checks = {"database": _check_database(context), "storage": _check_storage(context)}
-    return Health(checks, warnings)
+    checks = {"database": _check_database(context), "storage": context.storage_health.look()}
+    return Health(checks, warnings + _warn_of_little_space(context))
 
 
 def count_jobs(context: ServiceContext) -> JobCounts:
@@ -66,10 +65,8 @@ def _check_database(context: ServiceContext) -> str:
     return "ok" if is_migrated else "not migrated: run `onnxpress migrate`"
 
 
-def _check_storage(context: ServiceContext) -> str:
-    try:
-        context.storage.check()
-    except StorageError:
-        log.exception("readiness.storage")
-        return "unreachable"
-    return "ok"
+def _warn_of_little_space(context: ServiceContext) -> list[str]:
+    free, largest = context.storage.free_bytes(), context.settings.max_upload_bytes
+    if free >= largest:
+        return []
+    return [f"the disk has {free} bytes free, less than the largest upload ({largest} bytes)"]

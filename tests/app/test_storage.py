@@ -2,14 +2,19 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from app.errors import StorageError, UnavailableError
 from app.storage import CHUNK_BYTES, Storage, blob_key
+from tests.full_disks import full_disk
 
 CONTENT = b"weights" * 1000
 KEY = blob_key(hashlib.sha256(CONTENT).hexdigest())
@@ -135,10 +140,11 @@ def test_lists_what_is_stored(storage):
     assert abs(datetime.now(UTC) - stored.modified) < timedelta(minutes=5)
 
 
-def test_check_passes_on_a_storage_that_works(storage):
+def test_check_passes_on_a_storage_that_works_and_leaves_nothing(storage):
     storage.check()
 
     assert list(storage.spool().iterdir()) == []
+    assert not storage.exists("check")
 
 
 def test_stores_no_link(storage, tmp_path):
@@ -239,11 +245,42 @@ def test_missing_bucket_fails_the_check(s3_settings):
         storage.check()
 
 
-def test_full_or_read_only_spool_fails_the_check(local):
+def test_full_disk_fails_the_check(local):
+    with full_disk(), pytest.raises(StorageError):
+        local.check()
+
+    assert list(local.spool().iterdir()) == []
+
+
+def test_missing_spool_fails_the_check(local):
     local.spool().rmdir()
 
     with pytest.raises(StorageError):
         local.check()
+
+
+def test_s3_without_space_fails_the_check(s3_settings):
+    class Full(BaseHTTPRequestHandler):
+        def do_PUT(self):
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_error(HTTPStatus.FORBIDDEN, "QuotaExceeded")
+
+        def log_message(self, *_arguments):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Full) as server:
+        threading.Thread(target=server.serve_forever).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        storage = Storage(s3_settings.model_copy(update={"s3_endpoint": endpoint}))
+        with pytest.raises(StorageError, match="cannot store 'check'"):
+            storage.check()
+        server.shutdown()
+
+
+def test_tells_how_much_space_is_left(local):
+    assert 0 < local.free_bytes() <= shutil.disk_usage(local.spool()).total
+    local.spool().rmdir()
+    assert local.free_bytes() == 0
 
 
 @pytest.mark.parametrize("url", ["ftp://host/folder", "/plain/folder", "file://folder", "s3:"])

@@ -3,6 +3,7 @@ from dataclasses import replace
 from app.db import create_session_factory
 from app.settings import Settings
 from app.storage import Storage
+from tests.full_disks import full_disk
 
 
 def test_its_address_leads_to_the_documentation(anonymous):
@@ -52,7 +53,29 @@ def test_is_not_ready_without_its_storage(anonymous, running_app, tmp_path):
     response = anonymous.get("/readyz")
 
     assert response.status_code == 503
-    assert response.json()["checks"]["storage"] == "unreachable"
+    assert response.json()["checks"]["storage"] == "does not take files"
+
+
+def test_is_not_ready_on_a_full_disk(anonymous, running_app, tmp_path):
+    storage = Storage(Settings(storage_url=tmp_path.as_uri()))
+    running_app.state.context = replace(running_app.state.context, storage=storage)
+
+    with full_disk():
+        response = anonymous.get("/readyz")
+
+    assert response.status_code == 503
+    assert response.json()["checks"] == {"database": "ok", "storage": "does not take files"}
+
+
+def test_warns_of_a_disk_too_small_for_an_upload(anonymous, running_app):
+    context = running_app.state.context
+    settings = context.settings.model_copy(update={"max_upload_bytes": 2**62})
+    running_app.state.context = replace(context, settings=settings)
+
+    response = anonymous.get("/readyz")
+
+    assert response.status_code == 200
+    assert any("bytes free" in warning for warning in response.json()["warnings"])
 
 
 def test_counts_requests_by_route_and_jobs_by_state(anonymous, client, job):

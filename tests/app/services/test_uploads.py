@@ -1,11 +1,10 @@
 import hashlib
-import resource
-from contextlib import contextmanager
 
 import pytest
 
 from app.errors import InvalidRequestError, StorageError, TooLargeError
 from app.services.uploads import SpoolWriter, clean_name
+from tests.full_disks import full_disk
 
 
 def test_counts_and_hashes_what_it_writes(tmp_path):
@@ -27,17 +26,6 @@ def test_stops_at_the_cap(tmp_path):
     with pytest.raises(TooLargeError):
         writer.write(b"x")
     writer.discard()
-
-
-@contextmanager
-def full_disk():
-    """Let no file grow beyond a kilobyte; not for longer, as the test's own log is a file too."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("size", [5000, 500_000])
