@@ -38,6 +38,8 @@ class Heartbeat:
 
     def report_progress(self, stage: str, progress: float) -> None:
         """Take the stage and progress that the next beat writes."""
+        if stage != self._progress[0]:
+            logger.info("job.stage", job_id=self._job_id, stage=stage)
         self._progress = (stage, progress)
 
     def should_stop(self) -> bool:

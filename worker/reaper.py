@@ -96,9 +96,10 @@ class Reaper:
                 retention=retention,
             )
             cancelled = reaping.confirm_lapsed_cancels(session, retention=retention)
-        for event, ids in (("job.failed", lost), ("job.cancelled", cancelled)):
-            for job_id in ids:
-                logger.info(event, job_id=job_id, by="reaper")
+        for job_id in lost:
+            logger.warning("job.failed", job_id=job_id, code="worker_lost", by="reaper")
+        for job_id in cancelled:
+            logger.info("job.cancelled", job_id=job_id, by="reaper")
 
     def _send_due_jobs(self) -> None:
         """Send what is due: all that waits when a broker comes back, maybe without its queue."""
@@ -138,9 +139,11 @@ class Reaper:
             for model in models.expired(session):
                 if not jobs.unfinished_users(session, model.id):
                     models.delete(session, model)
+                    logger.info("model.deleted", model_id=model.id, by="reaper")
             for dataset in datasets.expired(session):
                 if not jobs.unfinished_users(session, dataset.id):
                     datasets.delete(session, dataset)
+                    logger.info("dataset.deleted", dataset_id=dataset.id, by="reaper")
 
     def _delete_orphaned_blobs(self) -> None:
         """Delete blobs without a row, but for young ones, whose row may be on its way."""

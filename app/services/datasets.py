@@ -4,11 +4,12 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db import database_now, new_id, reading
-from app.errors import ConflictError
+from app.errors import ConflictError, UnavailableError
 from app.repositories import blobs, datasets, jobs, models
 from app.repositories.pages import Page
 from app.services.context import ServiceContext
@@ -18,6 +19,8 @@ from app.storage import blob_key
 from app.tables import DatasetRow, JsonObject, ModelRow
 from worker.engine.datasets.fitting import check_fit
 from worker.engine.requests import DatasetInfo, ModelInfo
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,15 @@ def add(
             context.storage.require([key])
             row.created_at = database_now(session)
             row.expires_at = context.expiry(row.created_at)
-            return datasets.add(session, row), True
-    except IntegrityError:
+            datasets.add(session, row)
+    except IntegrityError as error:
         known = _renew(context, workspace, new)
         if known is None:
-            raise
+            detail = "the same dataset was uploaded and deleted at this moment; send it again"
+            raise UnavailableError(detail) from error
         return known, False
+    log.info("dataset.uploaded", dataset_id=row.id, size_bytes=row.size_bytes)
+    return row, True
 
 
 def list(  # noqa: A001 - as in the repositories
@@ -136,6 +142,7 @@ def delete(context: ServiceContext, workspace: str, dataset_id: str) -> None:
                 code="dataset_in_use",
             )
         datasets.delete(session, row)
+    log.info("dataset.deleted", dataset_id=dataset_id)
 
 
 def _model_info(context: ServiceContext, workspace: str, model_id: str) -> ModelInfo:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import structlog
 from sqlalchemy.orm import Session
 
 from app.db import reading
@@ -11,6 +12,8 @@ from app.repositories.job_filters import JobFilter
 from app.repositories.pages import Page
 from app.services.context import ServiceContext
 from app.tables import JobRow, SweepRow
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 def list(  # noqa: A001 - as in the repositories
@@ -42,7 +45,9 @@ def cancel(context: ServiceContext, workspace: str, job_id: str) -> JobRow:
     with context.session_factory.begin() as session:
         moved = jobs.cancel(session, workspace, job_id, retention=retention)
         row = moved or jobs.get(session, workspace, job_id)
-    if moved is None and row.state != "cancelling":
+    if moved is not None:
+        note_cancelled([moved])
+    elif row.state != "cancelling":
         raise ConflictError(
             f"the job has {row.state} already, so there is nothing to cancel", code="job_ended"
         )
@@ -66,6 +71,7 @@ def retry(context: ServiceContext, workspace: str, job_id: str) -> JobRow:
                 code="job_not_retryable",
             )
         require_uploads(session, moved)
+    note("job.retried", [moved])
     send(context, [job_id])
     return moved
 
@@ -91,10 +97,23 @@ def require_uploads(session: Session, row: JobRow | SweepRow) -> None:
         raise ConflictError(detail, code="dataset_gone") from error
 
 
+def note(event: str, moved: Sequence[JobRow]) -> None:
+    """Log what a caller did to jobs, once it is committed."""
+    for job in moved:
+        log.info(event, job_id=job.id, model_id=job.model_id, sweep_id=job.sweep_id)
+
+
+def note_cancelled(moved: Sequence[JobRow]) -> None:
+    """Log jobs that were cancelled; those that run end later, which their worker logs."""
+    for job in moved:
+        note("job.cancelling" if job.state == "cancelling" else "job.cancelled", [job])
+
+
 def send(context: ServiceContext, job_ids: Sequence[str]) -> None:
     """Ring for workers, job by job; from where the broker does not answer, the reaper will."""
     for index, job_id in enumerate(job_ids):
         if not context.queue.send_job(job_id):
+            log.warning("job.not_sent", job_id=job_id, jobs_left=len(job_ids) - index)
             with context.session_factory.begin() as session:
                 reaping.make_due(session, job_ids[index:])
             return

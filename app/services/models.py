@@ -1,9 +1,10 @@
 """Uploaded models: checked once, stored by content, deleted when nothing needs them."""
 
+import structlog
 from sqlalchemy.exc import IntegrityError
 
 from app.db import database_now, new_id, reading
-from app.errors import ConflictError
+from app.errors import ConflictError, UnavailableError
 from app.repositories import blobs, jobs, models
 from app.repositories.pages import Page
 from app.services.context import ServiceContext
@@ -11,6 +12,8 @@ from app.services.inspection import inspect_model
 from app.services.uploads import Upload, ensure_stored
 from app.storage import blob_key
 from app.tables import ModelRow
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 def add(context: ServiceContext, workspace: str, upload: Upload) -> tuple[ModelRow, bool]:
@@ -42,12 +45,15 @@ def add(context: ServiceContext, workspace: str, upload: Upload) -> tuple[ModelR
             context.storage.require([key])
             row.created_at = database_now(session)
             row.expires_at = context.expiry(row.created_at)
-            return models.add(session, row), True
-    except IntegrityError:
+            models.add(session, row)
+    except IntegrityError as error:
         known = _renew(context, workspace, upload.sha256)
         if known is None:
-            raise
+            detail = "the same model was uploaded and deleted at this moment; send it again"
+            raise UnavailableError(detail) from error
         return known, False
+    log.info("model.uploaded", model_id=row.id, size_bytes=row.size_bytes)
+    return row, True
 
 
 def list(  # noqa: A001 - as in the repositories
@@ -84,6 +90,7 @@ def delete(context: ServiceContext, workspace: str, model_id: str) -> None:
                 code="model_in_use",
             )
         models.delete(session, row)
+    log.info("model.deleted", model_id=model_id)
 
 
 def _renew(context: ServiceContext, workspace: str, sha256: str) -> ModelRow | None:

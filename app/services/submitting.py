@@ -11,7 +11,7 @@ from app.services.context import ServiceContext
 from app.services.datasets import NewUpload
 from app.services.goals import check_budget
 from app.services.idempotence import fingerprint, once
-from app.services.jobs import send
+from app.services.jobs import note, send
 from app.services.uploads import Upload
 from app.tables import IdempotencyRow, JobRow
 from worker.engine.spec import Spec
@@ -126,6 +126,7 @@ def _add(
         row = jobs.add(session, new_job, resend_seconds=context.settings.resend_seconds)
         if key is not None:
             idempotency.complete(session, workspace, key, job_id=row.id)
+    note("job.submitted", [row])
     send(context, [row.id])
     return row
 

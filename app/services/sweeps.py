@@ -15,7 +15,7 @@ from app.services.comparing import BestBy, Comparison, compare
 from app.services.context import ServiceContext
 from app.services.goals import check_budget
 from app.services.idempotence import fingerprint, once
-from app.services.jobs import require_uploads, send
+from app.services.jobs import note, note_cancelled, require_uploads, send
 from app.tables import JobRow, JsonObject, SweepRow
 from worker.engine.spec import Gates, Spec
 
@@ -166,6 +166,7 @@ def cancel(context: ServiceContext, workspace: str, sweep_id: str) -> SweepView:
         row = sweeps.get_locked(session, workspace, sweep_id)
         moved = sweeps.cancel_jobs(session, row, retention=retention)
         standing = Standing(row, sweeps.count_states(session, [sweep_id])[sweep_id])
+    note_cancelled(moved)
     if not moved and standing.is_over:
         raise ConflictError(
             "all jobs of the sweep have ended, so there is nothing to cancel", code="sweep_ended"
@@ -190,7 +191,9 @@ def retry(context: ServiceContext, workspace: str, sweep_id: str) -> SweepView:
                 code="sweep_not_retryable",
             )
         require_uploads(session, row)
-    send(context, [job.id for job in sorted(moved, key=lambda job: job.sweep_position or 0)])
+    in_order = sorted(moved, key=lambda job: job.sweep_position or 0)
+    note("job.retried", in_order)
+    send(context, [job.id for job in in_order])
     return get(context, workspace, sweep_id)
 
 
@@ -233,6 +236,7 @@ def _add(
         added = jobs.add_all(session, new_jobs, resend_seconds=context.settings.resend_seconds)
         if key is not None:
             idempotency.complete(session, workspace, key, sweep_id=row.id)
+    note("job.submitted", added)
     send(context, [job.id for job in added])
     return row.id
 

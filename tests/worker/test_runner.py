@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import OperationalError
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from app.repositories import artifacts, reaping
 from app.tables import JobRow, ModelRow
@@ -338,6 +340,24 @@ def _then(function, afterwards):
         return result
 
     return call
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "end"),
+    [("succeed", ["job.succeeded"]), ("refuse", ["job.failing", "job.failed"])],
+)
+def test_logs_an_attempt_with_its_job(runner, service, behaviour, end):
+    job_id = service.submit(behaviour)
+
+    with capture_logs(processors=[merge_contextvars]) as logs:
+        runner.run_job(job_id)
+
+    ours = [it for it in logs if it["event"].startswith("job.")]
+    assert {it["job_id"] for it in ours} == {job_id}
+    events = [it["event"] for it in ours]
+    assert [events[0], *events[-len(end) :]] == ["job.started", *end]
+    stages = [it["stage"] for it in ours if it["event"] == "job.stage"]
+    assert stages[0] == "compressing"
 
 
 def test_is_never_sent_again_once_it_has_ended(runner, service, session_factory):

@@ -2,6 +2,7 @@ import threading
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.repositories import jobs, reaping
 from tests.app.conftest import dataset_bytes, model_bytes
@@ -403,6 +404,26 @@ def test_does_not_retry_a_job_whose_model_was_deleted(client, context, model, jo
 
     assert response.status_code == 409
     assert response.json()["code"] == "model_gone"
+
+
+def test_logs_what_is_done_to_a_job(client, context, model, queue):
+    with capture_logs() as logs:
+        url = submit(client, model).json()["urls"]["self"]
+        client.post(f"{url}/cancel")
+        client.post(f"{url}/cancel")  # in vain
+        queue.is_up = False
+        client.post(f"{url}/retry")
+        claim(context, {"id": url.rsplit("/", 1)[-1]})
+        client.post(f"{url}/cancel")
+
+    found = [(it["event"], f"/v1/jobs/{it['job_id']}") for it in logs if "job_id" in it]
+    assert found == [
+        ("job.submitted", url),
+        ("job.cancelled", url),
+        ("job.retried", url),
+        ("job.not_sent", url),
+        ("job.cancelling", url),
+    ]
 
 
 @pytest.mark.parametrize("method", ["cancel", "retry"])

@@ -3,6 +3,7 @@ import time
 
 import pytest
 from sqlalchemy import event
+from structlog.testing import capture_logs
 
 from app.repositories import jobs, reaping
 from tests.app.conftest import dataset_bytes
@@ -393,6 +394,17 @@ def test_cancels_and_retries_all_jobs_as_one(client, context, sweep, queue):
     assert (again.status_code, again.json()["code"]) == (409, "sweep_ended")
     assert (retried.status_code, retried.json()["state"]) == (202, "running")
     assert queue.sent == [sweep["jobs"][1]["id"]]
+
+
+def test_logs_what_is_done_to_each_job(client, model):
+    with capture_logs() as logs:
+        sweep = submit(client, model).json()
+        client.post(f"/v1/sweeps/{sweep['id']}/cancel")
+        client.post(f"/v1/sweeps/{sweep['id']}/retry")
+
+    found = {(it["event"], it["job_id"], it["sweep_id"]) for it in logs if "job_id" in it}
+    events = ["job.submitted", "job.cancelled", "job.retried"]
+    assert found == {(it, job["id"], sweep["id"]) for it in events for job in sweep["jobs"]}
 
 
 def test_does_not_retry_what_has_not_failed(client, sweep):
