@@ -13,6 +13,7 @@ CalibrationMethod = Literal["minmax", "percentile", "entropy", "mse"]
 Percentile = Annotated[float, Field(gt=50, le=100)]
 
 CANDIDATES = 64
+TURNS = 2
 SMALLEST_SHARE = 0.2
 """Searches try ranges from this share of the observed range up to all of it."""
 
@@ -81,23 +82,37 @@ def _least_squares(observed: Histogram, whole: TensorRange, options: RangeOption
         best = int(np.argmin(_squared_errors(observed, -highs, highs, options.levels)))
         return TensorRange(-float(highs[best]), float(highs[best]))
     low, high = whole
-    for _ in range(2):
-        highs = whole.highest * shares
-        errors = _squared_errors(observed, np.full(CANDIDATES, low), highs, options.levels)
-        high = float(highs[np.argmin(errors)])
-        lows = whole.lowest * shares
-        errors = _squared_errors(observed, lows, np.full(CANDIDATES, high), options.levels)
-        low = float(lows[np.argmin(errors)])
+    for _ in range(TURNS):
+        high = _best_end(observed, whole.highest * shares, low, options.levels)
+        before, low = low, _best_end(observed, whole.lowest * shares, high, options.levels)
+        if low == before:
+            break  # another turn would find the same
     return TensorRange(low, high) if low < high else whole
+
+
+def _best_end(observed: Histogram, ends: Values, other: float, levels: int) -> float:
+    """Return the end of a range that has the least squared error together with the other end."""
+    if not ends[0]:
+        return 0.0
+    others = np.full(len(ends), other)
+    errors = _squared_errors(observed, np.minimum(ends, others), np.maximum(ends, others), levels)
+    return float(ends[np.argmin(errors)])
 
 
 def _squared_errors(observed: Histogram, lows: Values, highs: Values, levels: int) -> Values:
     """Return, for each range, the sum over bins of count · (value - quantized value)²."""
     scales = np.maximum(highs - lows, np.finfo(np.float64).tiny)[:, None] / (levels - 1)
     zero_points = np.round(-lows[:, None] / scales)
-    steps = np.round(observed.centers / scales) + zero_points
-    quantized = (np.clip(steps, 0, levels - 1) - zero_points) * scales
-    squared: Values = (observed.centers - quantized) ** 2 @ observed.counts
+    held = observed.counts > 0
+    centers = observed.centers[held]
+    # In place: the array has 64 times as many values as there are bins.
+    rounded = centers / scales
+    np.rint(rounded, out=rounded)
+    np.clip(rounded, -zero_points, levels - 1 - zero_points, out=rounded)
+    rounded *= scales
+    rounded -= centers
+    np.square(rounded, out=rounded)
+    squared: Values = rounded @ observed.counts[held].astype(np.float64)
     return squared
 
 
