@@ -1,6 +1,8 @@
 """Stream samples through a model and keep statistics of its tensors, never their values."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     # The passes import this module, so it cannot import their package.
     from worker.engine.passes.base import PassContext
 
+Kind = type[RunningRange]
+
 FETCHED_BYTES = 256 * 2**20
 """Activations fetched from one run; the samples are run again for those that do not fit."""
 FLOAT_BYTES = 4
@@ -29,9 +33,16 @@ def collect(
     model: onnx.ModelProto,
     tensors: Iterable[str],
     context: "PassContext",
-    statistics: Callable[[], RunningRange],
+    kind: Kind,
 ) -> dict[str, RunningRange]:
-    """Run every sample and return the statistics of each float tensor among `tensors`.
+    """Run the samples and return statistics of one kind; see `collect_kinds`."""
+    return collect_kinds(model, {kind: tensors}, context)[kind]
+
+
+def collect_kinds(
+    model: onnx.ModelProto, wanted: Mapping[Kind, Iterable[str]], context: "PassContext"
+) -> dict[Kind, dict[str, RunningRange]]:
+    """Run every sample once and return the statistics of each kind for its float tensors.
 
     The tensors are graph inputs, or outputs of nodes of the top-level graph; those of other types
     are left out of the answer. At most one sample's activations are in memory at a time. What
@@ -43,42 +54,46 @@ def collect(
     """
     if not len(context.samples):
         raise CalibrationError("there are no calibration samples; give at least one")
-    names = list(dict.fromkeys(tensors))
-    collector = _Collector(model, context, statistics)
-    stored = StoredStatistics(collector.files, context, statistics)
-    observed = stored.load()
-    missing = [name for name in names if name not in observed]
-    if missing:
-        for done in collector.observe_all(missing):
-            context.report_progress("calibrating", done)
-        observed |= {name: collector.observed.get(name, statistics()) for name in missing}
-        stored.save(observed)
-    return {name: observed[name] for name in names if not observed[name].is_empty}
+    names = {kind: list(dict.fromkeys(tensors)) for kind, tensors in wanted.items()}
+    collector = _Collector(model, context)
+    stored = {kind: StoredStatistics(collector.files, context, kind) for kind in wanted}
+    known = {kind: stored[kind].load() for kind in wanted}
+    missing = {kind: [name for name in names[kind] if name not in known[kind]] for kind in wanted}
+    for done in collector.observe_all({kind: each for kind, each in missing.items() if each}):
+        context.report_progress("calibrating", done)
+    for kind, lacking in missing.items():
+        known[kind] |= {name: collector.observed.get((kind, name), kind()) for name in lacking}
+        if lacking:
+            stored[kind].save(known[kind])
+    return {
+        kind: {name: known[kind][name] for name in names[kind] if not known[kind][name].is_empty}
+        for kind in wanted
+    }
 
 
 class _Collector:
     """One collection under way: the model, the samples and what was observed so far."""
 
-    def __init__(
-        self,
-        model: onnx.ModelProto,
-        context: "PassContext",
-        statistics: Callable[[], RunningRange],
-    ) -> None:
+    def __init__(self, model: onnx.ModelProto, context: "PassContext") -> None:
         self.inputs = {value.name for value in model.graph.input}
         self.own_outputs = {value.name for value in model.graph.output}
         self.context = context
-        self.statistics = statistics
         self.path = write(model, context.workdir / "calibration")
         self.files = sorted(self.path.parent.iterdir())
         self.model_bytes = self.path.stat().st_size
-        self.observed: dict[str, RunningRange] = {}
+        self.kinds: dict[str, list[Kind]] = defaultdict(list)
+        self.observed: dict[tuple[Kind, str], RunningRange] = {}
 
-    def observe_all(self, names: Sequence[str]) -> Iterator[float]:
-        """Update the statistics of tensors by all samples; yield the fraction done."""
-        groups = self.groups([name for name in names if name not in self.inputs])
+    def observe_all(self, wanted: Mapping[Kind, Sequence[str]]) -> Iterator[float]:
+        """Update the statistics of tensors by the samples; yield the fraction done."""
+        for kind, names in wanted.items():
+            for name in names:
+                self.kinds[name].append(kind)
+        if not self.kinds:
+            return
+        groups = self.groups([name for name in self.kinds if name not in self.inputs])
         for number, group in enumerate(groups):
-            fed = [name for name in names if name in self.inputs] if number == 0 else []
+            fed = [name for name in self.kinds if name in self.inputs] if number == 0 else []
             for done in self.observe(group, fed):
                 yield (number + done) / len(groups)
 
@@ -95,15 +110,22 @@ class _Collector:
         return groups
 
     def observe(self, fetched: Sequence[str], fed: Sequence[str]) -> Iterator[float]:
-        """Run all samples once and update the statistics; yield the fraction done."""
+        """Run the samples once and update the statistics; yield the fraction done."""
         session = self._open(fetched)
-        for index, sample in enumerate(self.context.samples):
+        count = self._count([*fetched, *fed])
+        for index, sample in enumerate(islice(self.context.samples, count)):
             for name in fed:
                 self._update(name, sample.feeds[name], index)
             arrays = self._run(session, sample.feeds, fetched, index) if fetched else []
             for name, array in zip(fetched, arrays, strict=True):
                 self._update(name, array, index)
-            yield (index + 1) / len(self.context.samples)
+            yield (index + 1) / count
+
+    def _count(self, names: Iterable[str]) -> int:
+        """Return how many samples those are to see that want the most."""
+        every = len(self.context.samples)
+        limits = [kind.most_samples for name in names for kind in self.kinds[name]]
+        return max(every if limit is None else min(limit, every) for limit in limits)
 
     def _sizes_bytes(self, names: Sequence[str]) -> list[int]:
         """Return each tensor's size, which the first sample is run for without fetching any."""
@@ -154,10 +176,13 @@ class _Collector:
     def _update(self, name: str, array: Array, index: int) -> None:
         if array.dtype not in FLOAT_TYPES or not array.size:
             return
-        statistics = self.observed.setdefault(name, self.statistics())
-        statistics.update(array)
-        if not statistics.is_finite:
-            raise CalibrationError(
-                f"tensor {name} holds NaN or infinite values for calibration sample {index}; mend "
-                "that sample, or exclude the nodes that read or write the tensor"
-            )
+        for kind in self.kinds[name]:
+            if kind.most_samples is not None and index >= kind.most_samples:
+                continue
+            statistics = self.observed.setdefault((kind, name), kind())
+            statistics.update(array)
+            if not statistics.is_finite:
+                raise CalibrationError(
+                    f"tensor {name} holds NaN or infinite values for calibration sample {index}; "
+                    "mend that sample, or exclude the nodes that read or write the tensor"
+                )

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,9 @@ Values = npt.NDArray[np.float64]
 @dataclass
 class RunningRange:
     """The smallest and largest of all values seen, and how many there were."""
+
+    most_samples: ClassVar[int | None] = None
+    """How many samples it is to see; None for all."""
 
     lowest: float = math.inf
     highest: float = -math.inf

@@ -10,6 +10,7 @@ import onnx
 from pydantic import Field
 from typing_extensions import override
 
+from worker.engine.calibration.channels import RowChannels
 from worker.engine.calibration.collector import collect
 from worker.engine.datasets.splitting import at_most, first, hold_out
 from worker.engine.errors import CalibrationError
@@ -36,7 +37,7 @@ from worker.engine.quantization.dynamic_choosing import (
     keep_faster,
 )
 from worker.engine.quantization.graph_view import Declined, GraphView
-from worker.engine.quantization.smoothing import ChannelRange, smooth
+from worker.engine.quantization.smoothing import smooth
 from worker.engine.quantization.working_copy import refuse_unchanged, working_copy
 from worker.engine.weights.remaining import storable_names, store_remaining
 
@@ -182,7 +183,7 @@ class DynamicQuantization(NodeSelectingPass):
         result = working_copy(model)
         few = at_most(hold_out(context.samples)[0], SMOOTHING_SAMPLES)
         try:
-            ranges = collect(result, readers, replace(context, samples=few), ChannelRange)
+            ranges = collect(result, readers, replace(context, samples=few), RowChannels)
         except CalibrationError:
             if context.samples.origin == "dataset":
                 raise

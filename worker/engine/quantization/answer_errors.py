@@ -1,6 +1,6 @@
 """How far a candidate's answers are from those of the float model, in one number."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 
 import numpy as np
@@ -16,10 +16,19 @@ Answers = list[npt.NDArray[np.float32]]
 
 
 class AnswerErrors:
-    """Float answers of a few samples, to measure others against."""
+    """Float answers of a few samples, to measure others against.
 
-    def __init__(self, model: onnx.ModelProto, samples: Sequence[Feeds]) -> None:
+    `tick` is called before each measurement, and may end the work.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        samples: Sequence[Feeds],
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:
         self.samples = samples
+        self.tick = tick
         session = open_session(model, failure=CalibrationError)
         self.expected = [_answers(session, feeds) for feeds in samples]
 
@@ -38,6 +47,7 @@ class AnswerErrors:
 
         An output of another shape counts as all wrong; those that are no floats are left out.
         """
+        self.tick()
         signal = np.zeros(len(self.expected[0]))
         noise = np.zeros_like(signal)
         for feeds, expected in zip(self.samples, self.expected, strict=True):

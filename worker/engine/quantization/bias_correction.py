@@ -5,43 +5,15 @@ Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Corre
 """
 
 from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
-from typing_extensions import override
 
-from worker.engine.calibration.histogram import RunningRange
+from worker.engine.calibration.channels import Vector
 from worker.engine.names import NameGiver, taken_names
 from worker.engine.quantization.graph_view import GraphView, attribute
 from worker.engine.quantization.weighted_nodes import WeightedNode, weighted_node
-from worker.engine.samples import Array
-
-Vector = npt.NDArray[np.float64]
-
-
-@dataclass
-class ChannelMean(RunningRange):
-    """The mean of each channel, which is the second axis."""
-
-    sums: Vector = field(default_factory=lambda: np.zeros(0))
-
-    @override
-    def update(self, array: Array) -> None:
-        """Take in the values of an array (batch, channels, ...)."""
-        if not array.size:
-            return
-        super().update(array)
-        others = tuple(axis for axis in range(array.ndim) if axis != 1)
-        sums = array.sum(axis=others, dtype=np.float64)
-        self.sums = self.sums + sums if self.sums.size else sums
-
-    @property
-    def means(self) -> Vector:
-        """Mean of each channel."""
-        return self.sums * len(self.sums) / max(self.count, 1)
 
 
 class BiasCorrections:

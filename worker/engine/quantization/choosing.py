@@ -1,6 +1,6 @@
 """Chooses the nodes to compute in integers, by what this processor and the samples say."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from worker.engine.quantization.integer_edges import ModelTimes, model_times, ro
 from worker.engine.quantization.kernel_times import kernel_times
 from worker.engine.quantization.placement import Placement
 from worker.engine.quantization.rounding_switches import RoundingSwitches
-from worker.engine.quantization.static_writer import Written
+from worker.engine.quantization.static_writer import StaticWriter
 from worker.engine.runtime import open_session
 from worker.engine.samples import Feeds
 from worker.engine.timing import LoadedPair, time_in_turn
@@ -34,26 +34,19 @@ TOO_FRAGILE = "rounding it would move the answers too far"
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be chosen from.
+    """How near the answers have to stay.
 
     Args:
-        model: the float model.
-        write: makes the model with the given nodes in integers.
+        writer: makes the model with nodes in integers.
         remaining: the weights that are stored where their nodes stay in float.
-        counts: values of each activation in one run.
         errors: what the float model answers, to measure with.
         allowed: the largest error of the answers.
-        is_timed: whether speed matters.
     """
 
-    model: onnx.ModelProto
-    write: Callable[[Collection[str]], Written]
+    writer: StaticWriter
     remaining: RemainingWeights
-    counts: Mapping[str, float]
     errors: AnswerErrors
     allowed: float
-    is_timed: bool
-    workdir: Path
 
 
 @dataclass
@@ -75,50 +68,59 @@ class Choice:
         self.chosen = set()
 
 
-def choose(question: Question, choice: Choice) -> None:
-    """Take out the nodes that integers make no faster, and those whose rounding hurts."""
-    more = fragile_weights(question.model, question.remaining, question.errors, question.allowed)
+def untimed_costs(writer: StaticWriter, choice: Choice) -> Costs:
+    """Return the costs of the nodes where speed does not matter."""
+    return _costs(writer.write(choice.chosen).placement, GraphView(writer.model.graph))
+
+
+def leave_slow_nodes(
+    writer: StaticWriter, samples: Sequence[Feeds], choice: Choice, workdir: Path
+) -> Costs:
+    """Take out the nodes that integers make no faster; return what was timed."""
+    nodes = set(choice.chosen)
+    costs = _timed(writer, samples[:TIMED_SAMPLES], choice, workdir)
+    choice.chosen = integer_nodes(costs)
+    times = costs.times or {}
+    choice.reasons |= {
+        name: NO_FASTER if times[name].is_fused else NOT_FUSED
+        for name in sorted(nodes - choice.chosen)
+    }
+    return costs
+
+
+def keep_answers(question: Question, costs: Costs, choice: Choice) -> None:
+    """Store weights in 16 bits and take out nodes, where 8 bits move the answers too far."""
+    more = fragile_weights(
+        question.writer.model, question.remaining, question.errors, question.allowed
+    )
     choice.halves |= more
     if more:
         choice.notes.append(f"weights that 8 bits are too few for, stored in 16: {len(more)}")
-    nodes = set(choice.chosen)
-    if not nodes:
-        return
-    view = GraphView(question.model.graph)
-    everything = question.write(nodes)
-    costs = _costs(question, everything.placement, view)
-    if question.is_timed:
-        costs = _timed(question, everything, costs, view, choice)
-        choice.chosen = integer_nodes(costs)
-        times = costs.times or {}
-        choice.reasons |= {
-            name: NO_FASTER if times[name].is_fused else NOT_FUSED
-            for name in sorted(nodes - choice.chosen)
-        }
     if choice.chosen:
-        _keep_answers(question, costs, view, choice)
+        _leave_fragile_nodes(question, costs, choice)
 
 
-def _keep_answers(question: Question, costs: Costs, view: GraphView, choice: Choice) -> None:
+def _leave_fragile_nodes(question: Question, costs: Costs, choice: Choice) -> None:
     """Take out the nodes whose rounding hurts, until the error is allowed."""
 
     def error(model: onnx.ModelProto) -> float:
         return question.errors.of_model(question.remaining.round(model, choice.halves))
 
-    fast = question.write(choice.chosen)
-    switches = RoundingSwitches(question.model, fast, question.errors.first(SEARCHED_SAMPLES))
+    writer = question.writer
+    fast = writer.write(choice.chosen)
+    switches = RoundingSwitches(writer.model, fast, question.errors.first(SEARCHED_SAMPLES))
     before = error(fast.model)
     if before <= question.allowed:
         choice.notes.append(f"answers on held back samples: {decibels(before):.1f} dB")
         return
-    least = error(_copy(question.model))
+    least = error(_copy(writer.model))
     allowed = max(question.allowed, LEAST_ROOM * least)
-    found = _costs(question, fast.placement, view, costs)
+    found = _costs(fast.placement, GraphView(writer.model.graph), costs)
     shares = switches.shares(allowed)
     # Large errors do not add up: what was found is scaled to what all of them make together.
     excess = sum(shares.values()) / max(before - least, before / 2)
     known = replace(found, errors={name: share / excess for name, share in shares.items()})
-    kept, after = accurate(known, allowed, lambda names: error(question.write(names).model), least)
+    kept, after = accurate(known, allowed, lambda names: error(writer.write(names).model), least)
     fragile = sorted(choice.chosen - kept)
     choice.reasons |= dict.fromkeys(fragile, TOO_FRAGILE)
     choice.chosen = kept
@@ -135,9 +137,7 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def _costs(
-    question: Question, placement: Placement, view: GraphView, known: Costs | None = None
-) -> Costs:
+def _costs(placement: Placement, view: GraphView, known: Costs | None = None) -> Costs:
     """Return the costs of a placement, with the times of another that holds its nodes."""
     edges = rounded_edges(placement, view)
     weights = {weighted.node.name: weighted.weight for weighted in placement.weighted}
@@ -148,15 +148,14 @@ def _costs(
     return Costs(edges, weights, times, moving)
 
 
-def _timed(
-    question: Question, everything: Written, costs: Costs, view: GraphView, choice: Choice
-) -> Costs:
+def _timed(writer: StaticWriter, feeds: Sequence[Feeds], choice: Choice, workdir: Path) -> Costs:
     """Return the costs with the times of both forms of the model."""
-    feeds = question.errors.samples[:TIMED_SAMPLES]
-    in_float = kernel_times(question.model, feeds, question.workdir)
-    in_integers = kernel_times(everything.model, feeds, question.workdir)
+    view, everything = GraphView(writer.model.graph), writer.write(choice.chosen)
+    costs = _costs(everything.placement, view)
+    in_float = kernel_times(writer.model, feeds, workdir)
+    in_integers = kernel_times(everything.model, feeds, workdir)
     times = model_times(everything.placement, view, in_float, in_integers)
-    moving = _moving_seconds(costs, question.counts, times, in_float.moving + in_integers.moving)
+    moving = _moving_seconds(costs, writer.counts, times, in_float.moving + in_integers.moving)
     fused = sum(each.is_fused for each in times.nodes.values())
     choice.notes.append(
         f"all in integers, {fused} of {len(times.nodes)} nodes with weights are integer kernels, "

@@ -8,18 +8,16 @@ reads these. By powers of two no answer of the float model changes.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
-from typing_extensions import override
 
+from worker.engine.calibration.channels import MapChannels, Vector
 from worker.engine.calibration.histogram import RunningRange
 from worker.engine.quantization.graph_view import GraphView, attribute, names_read
 from worker.engine.quantization.weighted_nodes import WeightedNode, output_channels, weighted_node
-from worker.engine.samples import Array
 
 SCALED_OP_TYPES = {"Conv", "ConvTranspose", "Gemm"}
 PASSING_OP_TYPES = {
@@ -34,39 +32,6 @@ WORTHWHILE = 0.7
 ACTIVATION_STEPS = 255
 SMALLEST = 1e-3
 """A channel counts as no smaller than this share of the largest."""
-
-Vector = npt.NDArray[np.float64]
-
-
-@dataclass
-class ChannelSpread(RunningRange):
-    """The largest magnitude and the mean square of each channel, which is the second axis."""
-
-    largest: Vector = field(default_factory=lambda: np.zeros(0))
-    squares: Vector = field(default_factory=lambda: np.zeros(0))
-
-    @override
-    def update(self, array: Array) -> None:
-        """Take in the values of an array (batch, channels, ...)."""
-        if not array.size:
-            return
-        super().update(array)
-        others = tuple(axis for axis in range(array.ndim) if axis != 1)
-        largest = np.maximum(array.max(axis=others), -array.min(axis=others)).astype(np.float64)
-        squares = np.square(array).sum(axis=others, dtype=np.float64)
-        self.largest = np.maximum(self.largest, largest) if self.largest.size else largest
-        self.squares = self.squares + squares if self.squares.size else squares
-
-    @property
-    def sides(self) -> float:
-        """Width of the range over its largest magnitude: 1 of one sign only, 2 around 0."""
-        width = max(self.highest, 0.0) - min(self.lowest, 0.0)
-        return width / max(self.highest, -self.lowest) if width else 1.0
-
-    @property
-    def mean_squares(self) -> Vector:
-        """Mean of the squared values of each channel."""
-        return self.squares * len(self.squares) / max(self.count, 1)
 
 
 @dataclass(frozen=True)
@@ -119,7 +84,7 @@ def equalize(
         read = [
             (_by_channel(each, _values(tensors[each.weight])), spread)
             for each in region.consumers
-            if isinstance(spread := seen.get(each.activation), ChannelSpread)
+            if isinstance(spread := seen.get(each.activation), MapChannels)
         ]
         factors = _best_factors(read, weight_steps) if read else None
         if factors is not None and _rescale(region, factors, tensors):
@@ -185,7 +150,7 @@ def _by_channel(weighted: WeightedNode, weight: Vector) -> Vector:
     return flat if weighted.channel_axis == 0 else flat.swapaxes(1, 2)
 
 
-def _best_factors(read: Sequence[tuple[Vector, ChannelSpread]], weight_steps: int) -> Vector | None:
+def _best_factors(read: Sequence[tuple[Vector, MapChannels]], weight_steps: int) -> Vector | None:
     """Return s at the strength with the least predicted error; None where it gains too little."""
     largest = _relative([spread.largest for _, spread in read])
     largest_weight = _relative([np.abs(w).max(axis=(1, 3)).reshape(-1) for w, _ in read])
@@ -206,16 +171,14 @@ def _relative(magnitudes: Sequence[Vector]) -> Vector:
     return np.asarray(np.maximum(np.max(shares, axis=0), SMALLEST))
 
 
-def _error(
-    read: Sequence[tuple[Vector, ChannelSpread]], factors: Vector, weight_steps: int
-) -> float:
+def _error(read: Sequence[tuple[Vector, MapChannels]], factors: Vector, weight_steps: int) -> float:
     """Return the expected squared error over the outputs' squares: a step of d errs by d² / 12."""
     total = 0.0
     for weight, spread in read:
         scales = factors.reshape(weight.shape[0], 1, -1, 1)
         mean_squares = spread.mean_squares.reshape(scales.shape)
         scaled = weight * scales
-        step = spread.sides * (spread.largest / factors).max() / ACTIVATION_STEPS
+        step = _sides(spread) * (spread.largest / factors).max() / ACTIVATION_STEPS
         of_activations = step**2 * np.square(scaled).sum()
         steps = 2 * np.abs(scaled).max(axis=(2, 3), keepdims=True) / weight_steps
         rounded = np.square(steps) * mean_squares / np.square(scales)
@@ -223,6 +186,12 @@ def _error(
         if signal > 0:
             total += float((of_activations + rounded.sum() * weight.shape[3]) / signal)
     return total
+
+
+def _sides(spread: MapChannels) -> float:
+    """Return the range's width over its largest magnitude: 1 of one sign only, 2 around 0."""
+    width = max(spread.highest, 0.0) - min(spread.lowest, 0.0)
+    return width / max(spread.highest, -spread.lowest) if width else 1.0
 
 
 def _rescale(region: Region, factors: Vector, tensors: Mapping[str, onnx.TensorProto]) -> bool:

@@ -6,20 +6,17 @@ Models" (arXiv 2211.10438): x W = (x / s) (s W), with one s for each channel.
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
-from typing_extensions import override
 
+from worker.engine.calibration.channels import RowChannels, Vector
 from worker.engine.calibration.histogram import RunningRange
 from worker.engine.names import NameGiver, taken_names
 from worker.engine.quantization.graph_view import GraphView
 from worker.engine.quantization.placement import Placement
 from worker.engine.quantization.weighted_nodes import WeightedNode
-from worker.engine.samples import Array
 
 STRENGTHS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 """s = max|x|^strength / max|w|^(1 - strength) for each channel."""
@@ -27,36 +24,6 @@ WORTHWHILE = 0.7
 """Share of the error that may be left, else the additional node is not worth its time."""
 ACTIVATION_STEPS = 255
 SMALLEST = 1e-5
-
-Vector = npt.NDArray[np.float64]
-
-
-@dataclass
-class ChannelRange(RunningRange):
-    """The range and the mean square of each channel, which is the last axis."""
-
-    lows: Vector = field(default_factory=lambda: np.zeros(0))
-    highs: Vector = field(default_factory=lambda: np.zeros(0))
-    squares: Vector = field(default_factory=lambda: np.zeros(0))
-
-    @override
-    def update(self, array: Array) -> None:
-        """Take in the finite values of an array."""
-        if not array.size:
-            return
-        super().update(array)
-        rows = array.reshape(-1, array.shape[-1]).astype(np.float64)
-        if not self.lows.size:
-            self.lows, self.highs = rows.min(0), rows.max(0)
-            self.squares = np.zeros(len(self.lows))
-        self.lows = np.minimum(self.lows, rows.min(0))
-        self.highs = np.maximum(self.highs, rows.max(0))
-        self.squares += np.square(rows).sum(0)
-
-    @property
-    def mean_squares(self) -> Vector:
-        """Mean of the squared values of each channel."""
-        return self.squares * len(self.squares) / max(self.count, 1)
 
 
 def smoothable(placement: Placement, view: GraphView) -> dict[str, list[WeightedNode]]:
@@ -95,7 +62,7 @@ def smooth(
         tick()
         seen = ranges.get(activation)
         weights = [_values(tensors[each.weight]) for each in group]
-        if not isinstance(seen, ChannelRange) or {len(seen.lows)} != {len(w) for w in weights}:
+        if not isinstance(seen, RowChannels) or {len(seen.lows)} != {len(w) for w in weights}:
             continue
         factors = _best_factors(seen, np.concatenate(weights, axis=1), weight_steps)
         if factors is None:
@@ -115,11 +82,11 @@ def smooth(
     return list(added)
 
 
-def _best_factors(seen: ChannelRange, weight: Vector, weight_steps: int) -> Vector | None:
+def _best_factors(seen: RowChannels, weight: Vector, weight_steps: int) -> Vector | None:
     """Return s at the strength with the least predicted error; None where it gains too little."""
     best, least = None, np.inf
     limit = WORTHWHILE * _error(seen, weight, np.ones(len(weight)), weight_steps)
-    largest = np.maximum(np.maximum(np.abs(seen.lows), np.abs(seen.highs)), SMALLEST)
+    largest = np.maximum(seen.largest, SMALLEST)
     largest_weight = np.maximum(np.abs(weight).max(1), SMALLEST)
     for strength in STRENGTHS:
         factors = largest**strength / largest_weight ** (1 - strength)
@@ -130,7 +97,7 @@ def _best_factors(seen: ChannelRange, weight: Vector, weight_steps: int) -> Vect
     return best
 
 
-def _error(seen: ChannelRange, weight: Vector, factors: Vector, weight_steps: int) -> float:
+def _error(seen: RowChannels, weight: Vector, factors: Vector, weight_steps: int) -> float:
     """Return the expected squared error of x W: a rounding of step d errs by d² / 12."""
     scaled = weight * factors[:, None]
     span = max((seen.highs / factors).max(), 0.0) - min((seen.lows / factors).min(), 0.0)

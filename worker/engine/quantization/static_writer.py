@@ -7,8 +7,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from worker.engine.calibration.channels import Vector
 from worker.engine.calibration.ranges import TensorRange
-from worker.engine.quantization.bias_correction import BiasCorrections, Vector
+from worker.engine.quantization.bias_correction import BiasCorrections
 from worker.engine.quantization.float_islands import keep_islands_float
 from worker.engine.quantization.graph_view import GraphView
 from worker.engine.quantization.placement import Placement, place

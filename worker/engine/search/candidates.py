@@ -7,7 +7,8 @@ from typing import get_args
 from worker.engine.passes.base import Pass
 from worker.engine.passes.dynamic_quantization import DynamicQuantization
 from worker.engine.passes.float16 import Float16
-from worker.engine.passes.static_quantization import QuantizedOpType, StaticQuantization
+from worker.engine.passes.static_options import QuantizedOpType
+from worker.engine.passes.static_quantization import StaticQuantization
 from worker.engine.passes.weight_quantization import WeightQuantization
 from worker.engine.search.budget import NotStartedError
 from worker.engine.search.choosing import keeps_answers

@@ -7,8 +7,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from worker.engine.calibration.channels import Vector
 from worker.engine.names import NameGiver, taken_names
-from worker.engine.quantization.bias_correction import BiasCorrections, Vector
+from worker.engine.quantization.bias_correction import BiasCorrections
 from worker.engine.quantization.weighted_nodes import WeightedNode
 from worker.engine.weights.finding import Weight, find_weights
 from worker.engine.weights.grids import Grid, per_channel_grid

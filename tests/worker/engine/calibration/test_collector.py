@@ -1,4 +1,5 @@
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,8 @@ from onnx import TensorProto, helper
 from tests.engine_runs import pass_context
 from tests.onnx_models import branching, float_value, linear, model_of
 from worker.engine.calibration import collector
-from worker.engine.calibration.collector import collect
+from worker.engine.calibration.channels import MapChannels
+from worker.engine.calibration.collector import collect, collect_kinds
 from worker.engine.calibration.histogram import Histogram, RunningRange
 from worker.engine.errors import CalibrationError
 
@@ -118,3 +120,37 @@ def test_memory_does_not_grow_with_the_number_of_samples(tmp_path):
         tracemalloc.stop()
 
     assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_several_kinds_are_collected_in_one_run_of_the_samples(tmp_path):
+    class Counted:
+        def __init__(self, feeds):
+            self.source, self.runs = feeds, 0
+            self.origin = "dataset"
+
+        def __len__(self):
+            return len(self.source)
+
+        def __iter__(self):
+            for sample in self.source:
+                self.runs += 1
+                yield sample
+
+    context = pass_context(tmp_path, rows(*([float(i), -float(i)] for i in range(20))))
+    counted = Counted(context.samples)
+    wanted = {RunningRange: ["product", "x"], MapChannels: ["x"]}
+
+    seen = collect_kinds(linear(DOUBLING), wanted, replace(context, samples=counted))
+
+    assert list(seen[RunningRange]) == ["product", "x"]
+    assert seen[RunningRange]["x"].highest == 19.0
+    assert seen[MapChannels]["x"].highs.tolist() == [15.0, 0.0]
+    assert counted.runs == 21  # the first tells sizes
+
+
+def test_samples_that_nothing_wants_to_see_are_not_run(tmp_path):
+    context = pass_context(tmp_path, [*rows(*([1.0, 2.0] for _ in range(16))), {"x": "no array"}])
+
+    seen = collect_kinds(linear(DOUBLING), {MapChannels: ["x", "product"]}, context)
+
+    assert seen[MapChannels]["product"].means.tolist() == [2.0, 4.0]

@@ -6,9 +6,9 @@ import pytest
 from tests.engine_runs import pass_context
 from tests.onnx_models import linear
 from worker.engine.cache import Cache
+from worker.engine.calibration.channels import RowChannels
 from worker.engine.calibration.collector import collect
 from worker.engine.calibration.histogram import Histogram, RunningRange
-from worker.engine.quantization.smoothing import ChannelRange
 
 DOUBLING = [[2.0, 0.0], [0.0, 2.0]]
 
@@ -43,7 +43,7 @@ def runs(monkeypatch):
     return opened
 
 
-@pytest.mark.parametrize("statistics", [RunningRange, Histogram, ChannelRange])
+@pytest.mark.parametrize("statistics", [RunningRange, Histogram, RowChannels])
 def test_finds_what_another_job_saw_without_running_a_sample(kept, runs, statistics):
     first = collect(linear(DOUBLING), ["x", "product"], kept([1, 2], [-3, 0.5]), statistics)
     runs.clear()

@@ -326,7 +326,7 @@ def automatic(model, tmp_path, count=4, **options):
 
 
 def test_a_fragile_node_stays_in_float_with_its_weight_stored(tmp_path, monkeypatch):
-    monkeypatch.setattr(StaticQuantization, "_is_timed", lambda *_: False)
+    monkeypatch.setattr(StaticQuantization, "is_timed", lambda *_: False)
     model = wide_product(fragile=True)
 
     result, drift = automatic(model, tmp_path, calibration_method="minmax", smooth=False)
@@ -343,7 +343,7 @@ def serialized_ratio(before, after):
 
 
 def test_sturdy_nodes_all_compute_in_integers(tmp_path, monkeypatch):
-    monkeypatch.setattr(StaticQuantization, "_is_timed", lambda *_: False)
+    monkeypatch.setattr(StaticQuantization, "is_timed", lambda *_: False)
 
     result, drift = automatic(wide_product(fragile=False), tmp_path)
 
@@ -380,7 +380,7 @@ def test_notes_say_what_was_measured(tmp_path):
 def test_the_resolved_pass_gives_the_same_bytes_without_measuring(tmp_path, monkeypatch, model):
     result, _ = automatic(model, tmp_path)
     resolved = type(result.resolved).model_validate_json(result.resolved.model_dump_json())
-    monkeypatch.setattr("worker.engine.passes.static_quantization.choose", None)
+    monkeypatch.setattr("worker.engine.passes.static_quantization.keep_answers", None)
     monkeypatch.setattr("worker.engine.passes.static_quantization.latency_ratio", None)
 
     again, _ = automatic(model, tmp_path / "again", **resolved.model_dump())

@@ -5,7 +5,8 @@ from onnx import helper, numpy_helper
 
 from tests.engine_runs import answers
 from tests.onnx_models import float_value, model_of
-from worker.engine.quantization.equalization import ChannelSpread, equalize, regions
+from worker.engine.calibration.channels import MapChannels
+from worker.engine.quantization.equalization import equalize, regions
 from worker.engine.quantization.graph_view import GraphView
 
 WEIGHT_STEPS = 254
@@ -37,7 +38,7 @@ def node(op_type, *inputs, to="b", **attributes):
 
 
 def spread(array):
-    seen = ChannelSpread()
+    seen = MapChannels()
     seen.update(array)
     return seen
 

@@ -4,9 +4,10 @@ from onnx import helper
 
 from tests.engine_runs import answers
 from tests.onnx_models import float_value, model_of
+from worker.engine.calibration.channels import RowChannels
 from worker.engine.quantization.graph_view import GraphView
 from worker.engine.quantization.placement import place
-from worker.engine.quantization.smoothing import ChannelRange, smooth, smoothable
+from worker.engine.quantization.smoothing import smooth, smoothable
 
 WEIGHT_STEPS = 128
 
@@ -34,18 +35,9 @@ def readers_of(model):
 
 
 def seen(array):
-    ranges = ChannelRange()
+    ranges = RowChannels()
     ranges.update(array)
     return ranges
-
-
-def test_a_range_is_kept_for_each_channel_of_any_shape():
-    ranges = seen(np.array([[1.0, -2.0]], np.float32))
-
-    ranges.update(np.array([[[3.0, 4.0]], [[0.0, 0.0]]], np.float32))
-
-    assert (ranges.lows.tolist(), ranges.highs.tolist()) == ([0, -2], [3, 4])
-    assert ranges.mean_squares == pytest.approx([10 / 3, 20 / 3])
 
 
 def test_an_outlying_channel_moves_into_the_weight_and_answers_stay():

@@ -5,6 +5,7 @@ from onnx import helper
 from tests.engine_runs import first_answers, pass_context, sqnr_db
 from tests.onnx_models import float_value, model_of
 from worker.engine.passes.static_quantization import StaticQuantization
+from worker.engine.quantization import choosing
 
 RANDOM = np.random.default_rng(0)
 FEEDS = [
@@ -120,6 +121,21 @@ def test_small_channels_keep_more_where_channels_are_equalized(tmp_path):
     assert result.resolved.equalize is True
 
 
+@pytest.fixture
+def untimed(monkeypatch):
+    """Speed does not matter, so that all nodes compute in integers that may."""
+    monkeypatch.setattr(StaticQuantization, "is_timed", lambda *_: False)
+
+
+def test_channels_are_left_alone_where_no_node_is_faster_in_integers(tmp_path, monkeypatch):
+    monkeypatch.setattr(choosing, "integer_nodes", lambda _: set())
+
+    result, _ = even_runs(tmp_path, images())
+
+    assert result.resolved.equalize is False
+
+
+@pytest.mark.usefixtures("untimed")
 def test_channels_are_equalized_where_held_back_samples_say_so(tmp_path):
     feeds = images()
 
@@ -133,6 +149,7 @@ def test_channels_are_equalized_where_held_back_samples_say_so(tmp_path):
     assert unhelpful.resolved.equalize is False
 
 
+@pytest.mark.usefixtures("untimed")
 def test_synthetic_samples_do_not_decide_on_channels(tmp_path):
     context = pass_context(tmp_path, images())
     context.samples.origin = "synthetic"
@@ -142,6 +159,7 @@ def test_synthetic_samples_do_not_decide_on_channels(tmp_path):
     assert result.resolved.equalize is False
 
 
+@pytest.mark.usefixtures("untimed")
 def test_the_resolved_pass_equalizes_the_channels_again(tmp_path):
     feeds = images()
     result, _ = even_runs(tmp_path / "1", feeds)
