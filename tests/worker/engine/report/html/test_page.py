@@ -1,4 +1,5 @@
 import re
+from html import escape
 
 import pytest
 from PIL import Image
@@ -131,13 +132,11 @@ def test_shows_who_is_to_blame_and_what_mends_it(report):
     assert "&#34;method&#34;: &#34;float16&#34;" in page
 
 
-@pytest.mark.parametrize(
-    ("minimize", "axis", "side"),
-    [("size", "times smaller", "smaller"), ("latency", "times as fast", "faster")],
-)
-def test_shows_what_a_search_tried(report, minimize, axis, side):
+@pytest.fixture
+def frontier(report):
+    """What a search tried: one candidate, and one that was given up."""
     made = FrontierPoint(
-        name="weights at 4 bits",
+        name="weights at 4 bits, each rounded to its nearest, and all else as it was before",
         spec=report.manifest.resolved_spec,
         size_ratio=0.125,
         latency_ratio=0.98,
@@ -146,9 +145,14 @@ def test_shows_what_a_search_tried(report, minimize, axis, side):
         role="alternative_1",
         duration_seconds=2,
     )
-    given_up = FrontierPoint(name="static", spec=None, dropped="no data", duration_seconds=1)
-    frontier = Frontier(
-        goal=Goal(minimize=minimize),
+    given_up = FrontierPoint(
+        name="static",
+        spec=None,
+        dropped="no data, and another point is at least as good in size, latency and answers",
+        duration_seconds=1,
+    )
+    return Frontier(
+        goal=Goal(minimize="size"),
         is_met=True,
         conclusion="Chosen of 2.",
         points=[made, given_up],
@@ -156,11 +160,42 @@ def test_shows_what_a_search_tried(report, minimize, axis, side):
         spent_seconds=12.0,
     )
 
-    page = render_page(report.model_copy(update={"frontier": frontier}))
+
+@pytest.mark.parametrize(
+    ("minimize", "axis", "side"),
+    [("size", "times smaller", "smaller"), ("latency", "times as fast", "faster")],
+)
+def test_shows_what_a_search_tried(report, frontier, minimize, axis, side):
+    searched = frontier.model_copy(update={"goal": Goal(minimize=minimize)})
+
+    page = render_page(report.model_copy(update={"frontier": searched}))
 
     assert ">Frontier</h2>" in page
-    assert "weights at 4 bits: size 0.125, latency 0.98" in page
+    assert "as it was before: size 0.125, latency 0.98" in page
     assert axis in page
     assert f"further right is {side}" in page
     assert "<b>alternative 1</b>" in page
     assert "no data" in page
+
+
+def test_a_narrow_browser_shows_what_a_search_tried_without_scrolling_sideways(
+    report, frontier, browser, tmp_path
+):
+    page = render_page(report.model_copy(update={"frontier": frontier}))
+    file = tmp_path / "narrow.html"
+    file.write_text(
+        f"""<iframe id="narrow" width="360" srcdoc="{escape(page)}"></iframe><script>
+        onload = () => {{
+          const table = narrow.contentDocument.querySelector(".cards");
+          const rows = [...table.rows].map((row) => row.offsetHeight);
+          const hidden = table.parentElement.scrollWidth - table.parentElement.clientWidth;
+          document.title = `${{hidden}} hidden, ${{Math.max(...rows)}} high`;
+        }};</script>"""
+    )
+
+    hidden, height = re.findall(
+        r"<title>(\d+) hidden, (\d+) high</title>", browser.dom(file.as_uri())
+    )[0]
+
+    assert int(hidden) == 0
+    assert int(height) < 250
