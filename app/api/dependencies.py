@@ -62,4 +62,4 @@ class PageQuery(BaseModel):
     cursor: Annotated[str | None, Field(max_length=64, pattern=PLAIN_ID)] = None
     """`next_cursor` of the page before."""
     limit: Annotated[int, Field(ge=1, le=200)] = 50
-    """Items on the page."""
+    """Items on the page, at most; where they are long, there are fewer."""

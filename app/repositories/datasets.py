@@ -7,8 +7,10 @@ from sqlalchemy.orm import Session
 
 from app.db import database_now
 from app.errors import NotFoundError
-from app.repositories.pages import Page, read_page
+from app.repositories.pages import Page, PageColumns, read_page
 from app.tables import DatasetRow
+
+_PAGE = PageColumns(DatasetRow.id, DatasetRow.info)
 
 
 def add(session: Session, row: DatasetRow) -> DatasetRow:
@@ -64,7 +66,7 @@ def list(  # noqa: A001 - the repositories' common verb, always called as `datas
 ) -> Page[DatasetRow]:
     """Return a page of the workspace's datasets, newest first."""
     query = select(DatasetRow).where(DatasetRow.workspace == workspace)
-    return read_page(session, query, DatasetRow.id, cursor=cursor, limit=limit)
+    return read_page(session, query, _PAGE, cursor=cursor, limit=limit)
 
 
 def delete(session: Session, row: DatasetRow) -> None:

@@ -17,11 +17,12 @@ from sqlalchemy.orm import Session
 from app.db import UtcDateTime, database_now, new_id
 from app.errors import NotFoundError
 from app.repositories.job_filters import JobFilter, conditions
-from app.repositories.pages import Page, read_page
+from app.repositories.pages import Page, PageColumns, read_page
 from app.tables import JobRow, JobState, JsonObject
 
 TERMINAL_STATES: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
 
+_PAGE = PageColumns(JobRow.id, JobRow.spec)
 _NO_RESULT: Mapping[str, Any] = {
     "stage": None,
     "progress": 0.0,
@@ -106,7 +107,7 @@ def list(  # noqa: A001 - the repositories' common verb, always called as `jobs.
 ) -> Page[JobRow]:
     """Return a page of the workspace's jobs, newest first."""
     query = select(JobRow).where(JobRow.workspace == workspace, *conditions(which))
-    return read_page(session, query, JobRow.id, cursor=cursor, limit=limit)
+    return read_page(session, query, _PAGE, cursor=cursor, limit=limit)
 
 
 def unfinished_users(session: Session, upload_id: str, limit: int = 5) -> Sequence[str]:

@@ -8,8 +8,10 @@ from sqlalchemy.orm import Session
 from app.db import database_now
 from app.errors import NotFoundError
 from app.repositories import preflights
-from app.repositories.pages import Page, read_page
+from app.repositories.pages import Page, PageColumns, read_page
 from app.tables import ModelRow
+
+_PAGE = PageColumns(ModelRow.id, ModelRow.info)
 
 
 def add(session: Session, row: ModelRow) -> ModelRow:
@@ -59,7 +61,7 @@ def list(  # noqa: A001 - the repositories' common verb, always called as `model
 ) -> Page[ModelRow]:
     """Return a page of the workspace's models, newest first."""
     query = select(ModelRow).where(ModelRow.workspace == workspace)
-    return read_page(session, query, ModelRow.id, cursor=cursor, limit=limit)
+    return read_page(session, query, _PAGE, cursor=cursor, limit=limit)
 
 
 def delete(session: Session, row: ModelRow) -> None:

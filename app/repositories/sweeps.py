@@ -10,8 +10,10 @@ from sqlalchemy.orm import Session, defer
 from app.db import database_now, new_id
 from app.errors import NotFoundError
 from app.repositories import jobs
-from app.repositories.pages import Page, read_page
+from app.repositories.pages import Page, PageColumns, read_page
 from app.tables import JobRow, JobState, JsonObject, SweepRow
+
+_PAGE = PageColumns(SweepRow.id, SweepRow.differences)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def list(  # noqa: A001 - the repositories' common verb, always called as `sweep
     query = select(SweepRow).where(SweepRow.workspace == workspace)
     if model_id is not None:
         query = query.where(SweepRow.model_id == model_id)
-    return read_page(session, query, SweepRow.id, cursor=cursor, limit=limit)
+    return read_page(session, query, _PAGE, cursor=cursor, limit=limit)
 
 
 def count_states(session: Session, sweep_ids: Sequence[str]) -> Mapping[str, StateCounts]:
