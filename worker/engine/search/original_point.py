@@ -38,4 +38,4 @@ def compare_original(original: Original, written: Written) -> Candidate:
     """Return the original beside itself; its answers then wait for every candidate."""
     session, samples = original.session, original.samples.evaluation
     comparison = compare(session, session, samples, original.scoring, lambda _: None)
-    return Candidate(written, comparison)
+    return Candidate(written, comparison, comparison.warnings)

@@ -162,7 +162,7 @@ class Study:
             raise ValueError(f"the file of {point.proposal.name} was removed")
         if point.is_original:
             written = open_original_artifact(self.original, point.artifact)
-            return Candidate(written, point.comparison)
+            return Candidate(written, point.comparison, point.warnings)
         work = self._folder / "reopened"
         shutil.rmtree(work, ignore_errors=True)
         written = open_written(self.original, point.making, point.artifact, work)

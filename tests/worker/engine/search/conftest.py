@@ -77,7 +77,7 @@ def images(tmp_path):
 
 @pytest.fixture
 def reach(tmp_path, images):
-    """Run a job with a goal; `stages` collects its progress."""
+    """Run a job with a goal; `stages` collects its progress, `data` replaces the images."""
 
     def reach(stages=None, model=None, data=True, **goal):
         source = tmp_path / "upload.onnx"
@@ -86,7 +86,7 @@ def reach(tmp_path, images):
         (tmp_path / f"work{number}").mkdir()
         request = CompressModel(
             model_path=source,
-            calibration_path=images if data else None,
+            calibration_path=images if data is True else data,
             spec={"goal": {"budget_seconds": 60} | goal, "evaluation": {"latency": {"runs": 3}}},
             artifact_folder=tmp_path / f"artifact{number}",
             workdir=tmp_path / f"work{number}",

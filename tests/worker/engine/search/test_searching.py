@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from tests.dataset_files import write_npz
+from tests.dataset_files import write_npz, write_npz_archive
 from tests.onnx_models import float_value, model_of, small_convnet
 from worker.engine.errors import InvalidDatasetError
 from worker.engine.operations import run
@@ -92,6 +92,26 @@ def test_returns_the_model_as_it_was_where_nothing_can_be_compressed(
     assert answer.report.layers == answer.report.passes == answer.alternatives == []
     assert point_of(answer, "chosen").name == "the original"
     assert not any("the compressed model" in each for each in answer.report.verdict.warnings)
+
+
+def test_the_original_too_comes_with_what_samples_leave_unsaid(reach, tmp_path):
+    names = {"ids": "logits", "past": "present"}
+    model = model_of(
+        [helper.make_node("Relu", [x], [y], name=y) for x, y in names.items()],
+        inputs=[float_value(name, ["batch", f"{name}_length"]) for name in names],
+        outputs=[float_value(name, ["batch", f"{name}_length"]) for name in names.values()],
+    )
+    full, empty = np.ones((1, 3), np.float32), np.ones((1, 0), np.float32)
+    runs = {f"{n}.npz": {"ids": full, "past": full if n < 9 else empty} for n in range(10)}
+    data = write_npz_archive(tmp_path / "runs.zip", runs)
+
+    answer = reach(model=model, data=data, minimize="size")
+
+    assert point_of(answer, "chosen").name == "the original"
+    assert any(
+        each.startswith('"present" holds no values on 1 of 2')
+        for each in answer.report.verdict.warnings
+    )
 
 
 def test_the_original_is_as_fast_as_itself_whatever_the_clock_says(reach, without_weights):
@@ -306,7 +326,7 @@ def test_holds_answers_to_a_limit_where_the_goal_has_none(reach):
 
 def test_a_limit_on_scores_needs_labels(reach):
     with pytest.raises(InvalidDatasetError, match="max_accuracy_drop, which needs labels"):
-        reach(data=False, minimize="size", within={"max_accuracy_drop": 0.01})
+        reach(data=None, minimize="size", within={"max_accuracy_drop": 0.01})
 
 
 def test_errors_in_units_of_their_own_are_no_drop(reach, tmp_path):
@@ -325,7 +345,7 @@ def test_errors_in_units_of_their_own_are_no_drop(reach, tmp_path):
 
 
 def test_tries_nothing_on_made_up_data_that_only_real_data_can_judge(reach):
-    report = reach(data=False, minimize="size").report
+    report = reach(data=None, minimize="size").report
 
     tried = [step for point in report.frontier.points if point.spec for step in point.spec.passes]
     assert {getattr(step, "bits", 8) for step in tried} == {8}
