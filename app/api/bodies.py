@@ -18,12 +18,16 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def body_pieces(request: Request) -> AsyncIterator[bytes]:
-    """Yield the body as it comes; a client that falls silent would hold its files for ever.
+async def body_pieces(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
+    """Yield the body as it comes; one without an end would be read for ever.
 
     Raises:
+        TooLargeError: it is longer, or announces that it will be.
         RequestTimeoutError: nothing came for as long as the settings bear.
     """
+    announced = request.headers.get("content-length", "")
+    _check_size(int(announced) if announced.isdecimal() else 0, max_bytes)
+    received = 0
     context: ServiceContext = request.app.state.context
     seconds = context.settings.upload_idle_seconds
     pieces = aiter(request.stream())
@@ -37,6 +41,8 @@ async def body_pieces(request: Request) -> AsyncIterator[bytes]:
             raise RequestTimeoutError(
                 f"nothing of the body came for {seconds:g} seconds; send it again"
             ) from error
+        received += len(piece)
+        _check_size(received, max_bytes)
         yield piece
 
 
@@ -53,6 +59,11 @@ async def read_document(request: Request, *, or_else: str | None = None) -> obje
     return await run_sync(parse, text)
 
 
+def _check_size(size_bytes: int, max_bytes: int) -> None:
+    if size_bytes > max_bytes:
+        raise TooLargeError(f"the body may have {max_bytes} bytes at most")
+
+
 def _parser(kind: str, or_else: str | None) -> Callable[[bytes], object]:
     if kind in _YAML_TYPES:
         return parse_yaml
@@ -66,8 +77,6 @@ def _parser(kind: str, or_else: str | None) -> Callable[[bytes], object]:
 
 async def _read_text(request: Request) -> bytes:
     text = bytearray()
-    async for chunk in body_pieces(request):
-        text += chunk
-        if len(text) > MAX_DOCUMENT_BYTES:
-            raise TooLargeError(f"the body may have {MAX_DOCUMENT_BYTES} bytes at most")
+    async for piece in body_pieces(request, MAX_DOCUMENT_BYTES):
+        text += piece
     return bytes(text)

@@ -20,12 +20,13 @@ from app.api.bodies import body_pieces, media_type
 from app.api.dependencies import Context
 from app.api.documents import MAX_DOCUMENT_BYTES
 from app.api.forms import FormFields, FormReader, ReceivedForm
-from app.errors import BadRequestError, TooLargeError, UnsupportedMediaTypeError
+from app.errors import BadRequestError, UnsupportedMediaTypeError
 from app.metrics import Metrics
 from app.services.context import ServiceContext
 from app.services.uploads import SpoolWriter, clean_name
 
 _WRITE_BYTES = 2**20
+_FORM = "multipart/form-data"
 _MULTIPART_OVERHEAD_BYTES = 64 * 2**10
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]+):")
 
@@ -90,7 +91,7 @@ class UploadReceiver:
         """
         reader = await run_sync(self._open_reader, fields, name)
         try:
-            await _read_body(self.request, reader)
+            await _read_body(self.request, reader, self._max_body_bytes(fields))
             form = await run_sync(reader.finish)
             self._metrics.count_upload(sum(it.size_bytes for it in form.files.values()))
             yield form
@@ -110,6 +111,14 @@ class UploadReceiver:
             return function()
 
         return await run_sync(run, limiter=self._limiter)
+
+    def _max_body_bytes(self, fields: FormFields) -> int:
+        """Return what a body may have in all; each of its files has its own cap besides."""
+        max_file_bytes = self.context.settings.max_upload_bytes
+        if media_type(self.request) != _FORM:
+            return max_file_bytes
+        texts = len(fields.texts) * MAX_DOCUMENT_BYTES
+        return len(fields.files) * max_file_bytes + texts + _MULTIPART_OVERHEAD_BYTES
 
     def _open_reader(self, fields: FormFields, name: str | None) -> BodyReader:
         spool = self.context.storage.spool()
@@ -134,8 +143,7 @@ def _open_reader(
             f"content encoding {encoding!r} is not accepted; send the bytes as they are"
         )
     kind = media_type(request)
-    _check_announced_size(request, max_bytes, len(fields.files) if "multipart" in kind else 1)
-    if kind == "multipart/form-data":
+    if kind == _FORM:
         _, options = parse_options_header(request.headers["content-type"])
         if not options.get(b"boundary"):
             raise BadRequestError("the multipart content type names no boundary")
@@ -143,19 +151,11 @@ def _open_reader(
     if kind in {"application/octet-stream", ""} and len(fields.files) == 1:
         (field_name,) = fields.files
         return RawReader(spool, field_name, name or "", max_bytes)
-    accepted = "application/octet-stream or multipart/form-data"
+    accepted = f"application/octet-stream or {_FORM}"
     raise UnsupportedMediaTypeError(f"content type {kind!r} is not accepted; send {accepted}")
 
 
-def _check_announced_size(request: Request, max_bytes: int, files: int) -> None:
-    """Refuse what says that it is too large before a byte of it is sent."""
-    announced = request.headers.get("content-length", "0")
-    cap = max_bytes * files + (_MULTIPART_OVERHEAD_BYTES + MAX_DOCUMENT_BYTES) * (files > 1)
-    if announced.isdecimal() and int(announced) > cap + _MULTIPART_OVERHEAD_BYTES:
-        raise TooLargeError(f"a file may have {max_bytes} bytes at most")
-
-
-async def _read_body(request: Request, reader: BodyReader) -> None:
+async def _read_body(request: Request, reader: BodyReader, max_bytes: int) -> None:
     """Pass the body on in large pieces, and check it against the digest its sender gave."""
     expected = _expected_digest(request.headers)
     digest = hashlib.sha256()
@@ -166,7 +166,7 @@ async def _read_body(request: Request, reader: BodyReader) -> None:
         reader.write(piece)
 
     buffer = bytearray()
-    async for chunk in body_pieces(request):
+    async for chunk in body_pieces(request, max_bytes):
         buffer += chunk
         if len(buffer) >= _WRITE_BYTES:
             await run_sync(take, bytes(buffer))

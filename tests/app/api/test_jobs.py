@@ -264,6 +264,12 @@ def test_refuses_a_document_over_a_megabyte(client):
     assert response.status_code == 413
 
 
+def test_refuses_a_document_that_announces_more_than_a_megabyte(client):
+    headers = {"Content-Type": "application/json", "Content-Length": str(10**12)}
+
+    assert client.post("/v1/jobs", content=b"{}", headers=headers).status_code == 413
+
+
 def test_refuses_an_unknown_content_type(client):
     response = client.post("/v1/jobs", content=b"x", headers={"Content-Type": "text/plain"})
 

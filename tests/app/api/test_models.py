@@ -1,5 +1,6 @@
 import base64
 import hashlib
+from itertools import chain, repeat
 
 import pytest
 
@@ -82,6 +83,17 @@ def test_refuses_an_announced_length_past_the_cap_without_reading(client):
 
 def test_stops_a_form_whose_file_passes_the_cap(client, context):
     response = client.post("/v1/models", files={"file": ("x", b"x" * (MAX_UPLOAD_BYTES + 1))})
+
+    assert response.status_code == 413
+    assert spool_of(context) == []
+
+
+def test_stops_a_form_that_goes_on_after_its_end(client, context):
+    form = b'--B\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--B--\r\n'
+    pieces = chain([form], repeat(b"x" * 65536, 100))
+    headers = {"Content-Type": "multipart/form-data; boundary=B"}
+
+    response = client.post("/v1/models", content=pieces, headers=headers)
 
     assert response.status_code == 413
     assert spool_of(context) == []
