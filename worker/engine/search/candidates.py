@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import get_args
+from typing import Literal, get_args
 
 from worker.engine.passes.base import Pass
 from worker.engine.passes.dynamic_quantization import DynamicQuantization
@@ -14,7 +14,7 @@ from worker.engine.search.budget import NotStartedError
 from worker.engine.search.choosing import keeps_answers
 from worker.engine.search.exactness import LOOSER_DB, LOOSEST_DB, Exactness
 from worker.engine.search.good_enough import UNJUDGED
-from worker.engine.search.point import Point, Proposal
+from worker.engine.search.point import Attempt, Point, Proposal
 from worker.engine.search.smallest import fewest_halves, smallest
 from worker.engine.search.study import Study
 
@@ -58,13 +58,31 @@ def search_candidates(study: Study) -> None:
 
 
 def _try_weights(study: Study, eight: Point | None) -> None:
-    """Try fewer bits than 8 where those are enough, more where only more are."""
-    if eight is None or not keeps_answers(study.goal, eight):
+    """Try fewer bits than 8 where those are enough, and mixes with 16 where only those are.
+
+    What failed or did not fit the time says nothing of how many bits are enough.
+    """
+    goal = study.goal
+    if eight is not None and keeps_answers(goal, eight):
+        smallest(study)
+    elif eight is not None or _outcome(study, EIGHT) == "ruined":
         half = _attempt(study, HALVES)
-        if half is None or keeps_answers(study.goal, half):
+        # Where float16 is not allowed or fails as a method, weights may be stored so all the same.
+        could_be = half is None and _outcome(study, HALVES) in {"not tried", "failed"}
+        if could_be or (half is not None and keeps_answers(goal, half)):
             fewest_halves(study)
-            return
-    smallest(study)
+
+
+def _outcome(
+    study: Study, proposal: Proposal
+) -> Literal["not tried", "not started", "failed", "ruined"]:
+    """Return what became of a proposal that has no point."""
+    attempts = [e for e in study.tried if isinstance(e, Attempt) and e.proposal is proposal]
+    if not attempts:
+        return "not tried"
+    if not attempts[0].is_started:
+        return "not started"
+    return "ruined" if attempts[0].is_ruined else "failed"
 
 
 def _try_integers(study: Study) -> None:

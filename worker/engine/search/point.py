@@ -39,6 +39,8 @@ class Attempt:
     dropped: str
     duration_seconds: float
     is_started: bool = True
+    is_ruined: bool = False
+    """Whether it was made, and its answers are too bad to be returned under any limits."""
 
 
 @dataclass(eq=False)

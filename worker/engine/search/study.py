@@ -45,6 +45,7 @@ TIMING_SHARE = 0.02
 DOUBTFUL_SHARE = 0.05
 """The same where it may be by chance that a candidate misses the limit on latency."""
 FEWEST_PAIRS, MOST_PAIRS, MOST_PAIRS_IN_DOUBT = 5, 40, 200
+RUINED = "ruined_result"
 KEPT = 3
 """The choice and the next two."""
 
@@ -110,7 +111,8 @@ class Study:
         try:
             point = self._made(proposal, folders, started)
         except EngineError as error:
-            self._give_up(proposal, str(error), started)
+            is_ruined = error.code == RUINED
+            self._give_up(proposal, str(error), started, is_ruined=is_ruined)
             self._expectations.note(proposal, time.perf_counter() - started)
             if isinstance(error, BudgetSpentError | InvalidDatasetError):
                 raise
@@ -248,8 +250,11 @@ class Study:
         sha256 = file_sha256(written.artifact)
         return next((point for point in self.points if point.sha256 == sha256), None)
 
-    def _give_up(self, proposal: Proposal, reason: str, started: float) -> None:
-        self.tried.append(Attempt(proposal, reason, time.perf_counter() - started))
+    def _give_up(
+        self, proposal: Proposal, reason: str, started: float, *, is_ruined: bool = False
+    ) -> None:
+        seconds = time.perf_counter() - started
+        self.tried.append(Attempt(proposal, reason, seconds, is_ruined=is_ruined))
 
     def _remove_dominated(self) -> None:
         """Remove the files that no choice can need any more."""
