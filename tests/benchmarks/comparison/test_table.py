@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.comparison.measuring import Measured
+from benchmarks.comparison.methods import OWN_PLAIN_STATIC, OWN_STATIC, PEER_STATIC
 from benchmarks.comparison.recipes.base import Receipt
 from benchmarks.comparison.runs import Result
 from benchmarks.comparison.table import render
@@ -52,3 +55,15 @@ def test_a_file_that_does_not_load_says_why():
 
     assert counts(broken) == [0, 0, 0, 0, 1, 0, 0, 1]
     assert "**does not load**: no \\| such operator in model.onnx" in page
+
+
+def test_cpu_seconds_are_compared_for_the_defaults_and_for_the_same_work():
+    seconds = {OWN_STATIC: 3.0, OWN_PLAIN_STATIC: 1.0, PEER_STATIC: 2.0}
+    results = [
+        replace(result(cpu_seconds=spent), method=method) for method, spent in seconds.items()
+    ]
+
+    page = render(results, SCORES, "a machine")
+
+    assert "onnxpress 1.50 times the CPU seconds" in page
+    assert "0.50 times for the same work" in page
