@@ -16,6 +16,7 @@ from rich.table import Table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.broker import BrokerError
+from app.connections import ImpatientProtocol
 from app.db import SessionFactory, create_session_factory
 from app.demo import run_demo
 from app.embedded import (
@@ -148,6 +149,7 @@ def api(
     config = uvicorn.Config(
         "app.main:create_app",
         factory=True,
+        http=ImpatientProtocol,
         log_config=None,
         access_log=False,
         server_header=False,
