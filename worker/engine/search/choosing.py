@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from worker.engine.pareto import pareto_front
 from worker.engine.report.quality import Score
-from worker.engine.report.timings import Latency
+from worker.engine.report.timings import SAME_SPEED, Latency
 from worker.engine.search.good_enough import is_about_answers
 from worker.engine.search.point import Point
 from worker.engine.spec import Goal
 
 NORMAL_95 = 1.96
 LATENCY_NOISE = 0.02
-"""Ratios of latencies closer than this are taken for equal."""
+"""Ratios of latencies closer than this are taken for equal on the Pareto front."""
 SIZE_DIGITS = 3
 """Of ratios of sizes: of those that are equal so far, the one with better answers is better."""
 
@@ -77,24 +77,46 @@ def ranked(goal: Goal, points: Sequence[Point]) -> list[Point]:
     """Return the points, the best first.
 
     First come those that keep all limits with something to spare, then those that just keep them,
-    each by what is to be minimized, then the others by how little they miss. Of points that are as
-    fast as the fastest, the smaller one is better; of those that are as small as each other, the
-    one with the better answers.
+    each by what is to be minimized, then the others by how little they miss. Of points that may be
+    the fastest, or the best in balance, as their timings overlap, the one with the better answers
+    is better, then the smaller one. So it is of those that are as small as each other.
     """
-    fastest = min((p.latency_ratio for p in points if keeps_limits(goal, p)), default=0.0)
+    tied = set(tied_for_best(goal, [point for point in points if keeps_limits(goal, point)]))
 
     def key(point: Point) -> tuple[float, ...]:
         size, latency = point.size_ratio, point.latency_ratio
         group = (violation(point), float(not keeps_limits(goal, point)))
         if goal.minimize == "size":
             return *group, round(size, SIZE_DIGITS), point.loss, latency, size
-        if goal.minimize == "balanced":
-            return *group, size * latency, size
-        if latency <= fastest * (1 + LATENCY_NOISE):
-            return *group, fastest, size
-        return *group, latency, size
+        if point in tied:
+            return *group, 0.0, -round(point.fidelity_db), point.loss, size, latency
+        return *group, 1.0, cost(goal, point), size
 
     return sorted(points, key=key)
+
+
+def tied_for_best(goal: Goal, points: Sequence[Point]) -> list[Point]:
+    """Return the points that may be the best by what their timings leave open."""
+    bounds = [_bounds(goal, point) for point in points]
+    least = min((high for _, high in bounds), default=0.0)
+    return [point for point, (low, _) in zip(points, bounds, strict=True) if low <= least]
+
+
+def cost(goal: Goal, point: Point) -> float:
+    """Return what a goal minimizes: the ratio of sizes, that of latencies, or their product."""
+    size = 1.0 if goal.minimize == "latency" else point.size_ratio
+    return size if goal.minimize == "size" else size * point.latency_ratio
+
+
+def _bounds(goal: Goal, point: Point) -> tuple[float, float]:
+    """Return between what the true cost lies, sessions of one model taken for equally fast."""
+    latency, middle = point.measured.latency, cost(goal, point)
+    if latency is None or goal.minimize == "size":
+        return middle, middle
+    if latency.ratio_interval is None:
+        return middle * (1 - SAME_SPEED), middle
+    low, high = latency.ratio_interval.low, latency.ratio_interval.high
+    return middle * low / latency.ratio * (1 - SAME_SPEED), middle * high / latency.ratio
 
 
 def pareto_optimal(points: Sequence[Point]) -> list[Point]:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from worker.engine.decibels import EQUAL_DB
 from worker.engine.report.frontier import Frontier, FrontierPoint, Role
-from worker.engine.search.choosing import keeps_limits, pareto_optimal
+from worker.engine.search.choosing import keeps_limits, pareto_optimal, tied_for_best
 from worker.engine.search.point import Attempt, Point
 from worker.engine.search.study import Study
 from worker.engine.spec import Goal, Spec
@@ -26,6 +26,8 @@ def describe_frontier(
     """Return what the report says; of the kept points the first is the choice."""
     roles = dict(zip(kept, ROLES, strict=False))
     optimal = set(pareto_optimal(study.points))
+    rivals = [point for point in study.points if keeps_limits(study.goal, point)]
+    tied = tied_for_best(study.goal, rivals)
     spec = study.original.request.spec.with_gates(study.goal.within)
     points = []
     for tried in study.tried:
@@ -36,7 +38,10 @@ def describe_frontier(
         point.role = roles.get(tried)
         point.is_pareto_optimal = tried in optimal
         if point.role != "chosen":
-            point.dropped = why_not_chosen(study.goal, tried, point.is_pareto_optimal)
+            is_tied = tried in tied and kept[0] in tied
+            point.dropped = why_not_chosen(
+                study.goal, tried, is_optimal=point.is_pareto_optimal, is_tied=is_tied
+            )
         points.append(point)
     return Frontier(
         goal=study.goal,
@@ -73,14 +78,22 @@ def _describe_point(point: Point, spec: Spec) -> FrontierPoint:
     )
 
 
-def why_not_chosen(goal: Goal, point: Point, is_optimal: bool) -> str:
-    """Return what speaks against a point that another was chosen over."""
+def why_not_chosen(goal: Goal, point: Point, *, is_optimal: bool, is_tied: bool) -> str:
+    """Return what speaks against a point that another was chosen over.
+
+    `is_tied`: their timings do not tell which of the two is better.
+    """
     if not point.meets_goal:
         return f"misses {', '.join(gate.gate for gate in point.missed)}"
     if not keeps_limits(goal, point):
         return "keeps max_accuracy_drop on these samples, but not with a standard error to spare"
     if not is_optimal:
         return "another point is at least as good in size, latency and answers"
+    if is_tied and goal.minimize != "size":
+        return (
+            f"not evidently {OBJECTIVES[goal.minimize]} than the choice, whose answers are closer"
+            " or as close in a smaller file"
+        )
     return "others come closer to the goal"
 
 

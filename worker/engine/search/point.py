@@ -96,13 +96,18 @@ class Point:
         return self.measured.worst(sqnr_of)
 
     @property
+    def fidelity_db(self) -> float:
+        """The same as a number also where none is floating point, and answers are equal or not."""
+        sqnr = self.worst_sqnr_db
+        return EQUAL_DB if sqnr is None else sqnr
+
+    @property
     def loss(self) -> float:
         """How much worse the answers are: by score where there are labels, else in decibels."""
         drop = self.measured.accuracy_drop
         if drop is not None:
             return max(0.0, drop)
-        sqnr = self.worst_sqnr_db
-        return -EQUAL_DB if sqnr is None else -sqnr
+        return -self.fidelity_db
 
     @property
     def missed(self) -> list[GateResult]:

@@ -7,8 +7,7 @@ which is not yet the fastest model.
 from collections.abc import Sequence
 
 from worker.engine.performance.latency import longest_seconds
-from worker.engine.report.timings import SAME_SPEED
-from worker.engine.search.choosing import keeps_limits
+from worker.engine.search.choosing import cost, keeps_limits, tied_for_best
 from worker.engine.search.point import Point
 from worker.engine.search.study import Study
 from worker.engine.spec import Goal
@@ -27,32 +26,32 @@ def seconds_to_keep(study: Study, baseline: Point) -> float:
 
 
 def time_contenders(study: Study) -> None:
-    """Time those points again, in turn with the original, as long as there is time for it."""
-    found = contenders(study.goal, study.best)
-    for number, point in enumerate(found):
-        share = study.budget.left_seconds / (len(found) - number)
-        if share > 0:
-            study.time_again(point, share)
+    """Time those points again, in turn with the original, as long as there is time for it.
+
+    What the first of them turn out to be may leave others in the lead.
+    """
+    timed: list[Point] = []
+    for number in range(CONTENDERS):
+        waiting = [point for point in contenders(study.goal, study.best) if point not in timed]
+        share = study.budget.left_seconds / min(len(waiting) or 1, CONTENDERS - number)
+        if not waiting or share <= 0:
+            return
+        study.time_again(waiting[0], share)
+        timed.append(waiting[0])
 
 
 def contenders(goal: Goal, best: Sequence[Point]) -> list[Point]:
-    """Return the points that may be the fastest, of those that may be chosen; none if it is clear.
+    """Return the points that may be the best, of those that may be chosen; none if it is clear.
 
-    The original needs no timing, as it is its own measure.
+    First come the one that would be chosen and the one with the best figure, on which it depends
+    which others are as good. The original needs no timing, as it is its own measure.
     """
     if goal.minimize == "size":
         return []
     rivals = [point for point in best if keeps_limits(goal, point) == keeps_limits(goal, best[0])]
-    rivals = [point for point in rivals if _bounds(point)[0] <= _bounds(best[0])[1]]
+    rivals = tied_for_best(goal, rivals)
     if len(rivals) < 2:
         return []
-    return [p for p in rivals if p.artifact is not None and not p.is_original][:CONTENDERS]
-
-
-def _bounds(point: Point) -> tuple[float, float]:
-    """Return between what the true ratio lies, sessions of one model taken for equal."""
-    latency = point.measured.latency
-    interval = None if latency is None else latency.ratio_interval
-    if interval is None:
-        return point.latency_ratio * (1 - SAME_SPEED), point.latency_ratio
-    return interval.low * (1 - SAME_SPEED), interval.high
+    likeliest = min(rivals, key=lambda point: cost(goal, point))
+    found = dict.fromkeys([rivals[0], likeliest, *rivals])
+    return [p for p in found if p.artifact is not None and not p.is_original][:CONTENDERS]

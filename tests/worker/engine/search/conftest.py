@@ -18,7 +18,7 @@ from worker.engine.original import open_original
 from worker.engine.passes.float16 import Float16
 from worker.engine.progress import Progress
 from worker.engine.report.quality import Interval, OutputFidelity, Score
-from worker.engine.report.timings import Latency
+from worker.engine.report.timings import Latency, RatioInterval
 from worker.engine.requests import CompressModel
 from worker.engine.search.budget import Budget
 from worker.engine.search.point import Point, Proposal, judge_gates
@@ -27,7 +27,7 @@ from worker.engine.spec import Gates
 
 
 def make_point(name, size=500, latency=1.0, drop=0.0, limits=None, standard_error=None):
-    """A point of a model of 1000 bytes that scored 0.9."""
+    """A point of a model of 1000 bytes that scored 0.9, with answers of 20 dB."""
     score = Score(
         metric="top1", output="y", samples=9, before=0.9, after=0.9 - drop, larger_is_better=True
     )
@@ -63,6 +63,16 @@ def make_point(name, size=500, latency=1.0, drop=0.0, limits=None, standard_erro
         warnings=[],
         duration_seconds=1.0,
     )
+
+
+def timed(name, low, high, sqnr_db=20.0, **options):
+    """A point whose latency ratio lies between two."""
+    point = make_point(name, latency=(low + high) / 2, **options)
+    interval = RatioInterval(low=low, high=high, confidence=0.95)
+    latency = point.measured.latency.model_copy(update={"ratio_interval": interval})
+    point.measure_again(latency, options.get("limits") or Gates())
+    point.measured.fidelity[0].sqnr_db = sqnr_db
+    return point
 
 
 @pytest.fixture

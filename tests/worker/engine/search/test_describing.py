@@ -23,4 +23,12 @@ def uncertain(drop):
     ],
 )
 def test_says_what_speaks_against_a_point(point, is_optimal, reason):
-    assert reason in why_not_chosen(GOAL, point, is_optimal)
+    assert reason in why_not_chosen(GOAL, point, is_optimal=is_optimal, is_tied=False)
+
+
+def test_says_that_timings_do_not_tell_a_point_from_the_choice():
+    goal = Goal(minimize="latency", within=LIMITS)
+
+    reason = why_not_chosen(goal, uncertain(-0.01), is_optimal=True, is_tied=True)
+
+    assert reason.startswith("not evidently faster than the choice")

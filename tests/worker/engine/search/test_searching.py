@@ -196,7 +196,7 @@ def test_what_may_be_the_fastest_is_timed_again_with_more_runs(reach, monkeypatc
         return compare_latency(pair, feeds, inputs, options, report_progress)
 
     monkeypatch.setattr("worker.engine.search.study.compare_latency", compare)
-    monkeypatch.setattr("worker.engine.search.timing_again.SAME_SPEED", 0.9)
+    monkeypatch.setattr("worker.engine.search.choosing.SAME_SPEED", 0.9)
 
     reach(minimize="latency", within=LIMITS, methods=["weight_quantization"])
 
