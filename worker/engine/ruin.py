@@ -63,7 +63,7 @@ def is_faint(output: OutputFidelity) -> bool:
 def unjudged_warnings(
     fidelity: Sequence[OutputFidelity], limit_db: float, sigmoids: Collection[str]
 ) -> list[str]:
-    """Return a warning for each output that these samples cannot judge."""
+    """Return a warning for each output that these samples, or an SQNR, cannot judge."""
     faint = [
         f'"{output.output}" stays below {LOWEST_YES:g} on every sample, so that its SQNR says'
         " little: provide an evaluation dataset that holds what the model looks for"
@@ -76,7 +76,14 @@ def unjudged_warnings(
         for output in fidelity
         if output.agreement is None and output.peak == 0
     ]
-    return faint + silent
+    reshaped = [
+        f'"{output.output}" has another shape than the original\'s on {output.shape_mismatches} of'
+        f" {output.samples} samples; values that do not belong together have no meaningful SQNR, so"
+        " judge it by a score of your task (evaluation.metrics)"
+        for output in fidelity
+        if output.shape_mismatches
+    ]
+    return faint + silent + reshaped
 
 
 def ruin_error(

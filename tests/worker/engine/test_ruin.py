@@ -107,3 +107,9 @@ def test_the_error_asks_for_real_samples_where_they_were_made_up():
 
     assert "on 4 synthetic samples" in str(error)
     assert "Give real samples" in str(error)
+
+
+def test_answers_of_another_shape_are_a_warning():
+    [warning] = unjudged_warnings([output(sqnr_db=-0.6, shape_mismatches=2)], 3.0, ())
+
+    assert "another shape than the original's on 2 of 4 samples" in warning
