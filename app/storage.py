@@ -27,7 +27,8 @@ from app.folders import remove_folder
 from app.settings import Settings
 
 PART_BYTES = 8 * 2**20
-CHUNK_BYTES = 4 * 2**20
+CHUNK_BYTES = 2**20
+"""Of a download: each holds one or two in memory, for as long as its reader likes."""
 BLOBS = "blobs/sha256"
 _CHECK = "check"
 _CHECK_BYTES = 4096
@@ -106,7 +107,7 @@ class Storage:
     def fetch(self, key: str, path: Path) -> None:
         """Write a private copy of a stored blob to a local path, and check its digest."""
         digest = hashlib.sha256()
-        chunks = self.read(key)
+        chunks = self.read(key, chunk_bytes=PART_BYTES)
         with _faults("copy", key), _open_private(path) as file:
             for chunk in chunks:
                 digest.update(chunk)
@@ -114,14 +115,16 @@ class Storage:
         if blob_key(digest.hexdigest()) != key:
             raise StorageError(f"stored file {key!r} is damaged", code="storage_damaged")
 
-    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    def read(
+        self, key: str, start: int = 0, end: int | None = None, *, chunk_bytes: int = CHUNK_BYTES
+    ) -> Iterator[bytes]:
         """Iterate over the chunks of a stored file, or of its bytes from `start` up to `end`.
 
         A file that is not there, or a storage that is down, shows at the call, before any chunk.
         """
         with _faults("read", key):
             size = obstore.head(self._store, key)["size"]
-        return self._chunks(key, start, size if end is None else min(end, size))
+        return self._chunks(key, start, size if end is None else min(end, size), chunk_bytes)
 
     def exists(self, key: str) -> bool:
         """Return whether the file is stored."""
@@ -180,9 +183,9 @@ class Storage:
                 else:
                     entry.unlink(missing_ok=True)
 
-    def _chunks(self, key: str, start: int, end: int) -> Iterator[bytes]:
-        for position in range(start, end, CHUNK_BYTES):
-            stop = min(position + CHUNK_BYTES, end)
+    def _chunks(self, key: str, start: int, end: int, chunk_bytes: int) -> Iterator[bytes]:
+        for position in range(start, end, chunk_bytes):
+            stop = min(position + chunk_bytes, end)
             with _faults("read", key):
                 chunk = obstore.get_range(self._store, key, start=position, end=stop).to_bytes()
             yield chunk

@@ -1,6 +1,7 @@
 import socket
 import threading
-from contextlib import closing
+import time
+from contextlib import closing, suppress
 
 import anyio
 import pytest
@@ -12,15 +13,20 @@ from tests.running_service import wait_for
 
 class Hasty(ImpatientProtocol):
     head_seconds = 0.3
+    stall_seconds = 1.0
+
+
+LARGE_BYTES = 12 * 2**20
+"""More than the buffers between server and client hold."""
 
 
 async def answer(scope, receive, send):
-    """Answer every request, but not at once."""
-    if scope["type"] == "http":
-        await anyio.sleep(2 * Hasty.head_seconds)
-        length = [(b"content-length", b"2")]
-        await send({"type": "http.response.start", "status": 200, "headers": length})
-        await send({"type": "http.response.body", "body": b"ok"})
+    """Answer every request, but not at once; at `/large` with much."""
+    await anyio.sleep(2 * Hasty.head_seconds)
+    body = bytes(LARGE_BYTES) if scope["path"] == "/large" else b"ok"
+    length = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": length})
+    await send({"type": "http.response.body", "body": body})
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +72,26 @@ def test_closes_a_connection_whose_next_request_does_not_come(connection):
     connection.sendall(REQUEST[:-2])
 
     assert connection.recv(1000) == b""
+
+
+def received(connection, pause_seconds=0.0):
+    """Return how many bytes come until the connection ends."""
+    count = 0
+    with suppress(ConnectionResetError):
+        while piece := connection.recv(2**16):
+            count += len(piece)
+            time.sleep(pause_seconds)
+    return count
+
+
+def test_closes_a_connection_whose_client_takes_nothing(connection):
+    connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+    time.sleep(4 * Hasty.stall_seconds)
+
+    assert received(connection) < LARGE_BYTES
+
+
+def test_keeps_a_connection_whose_client_is_slow(connection):
+    connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    assert received(connection, pause_seconds=0.015) > LARGE_BYTES
