@@ -32,7 +32,11 @@ def reserve(
                 )
             )
     except IntegrityError:
-        return session.get(IdempotencyRow, (workspace, key), populate_existing=True)
+        earlier = session.get(IdempotencyRow, (workspace, key), populate_existing=True)
+        if earlier is not None:
+            return earlier
+        # Its request was refused meanwhile, which freed the key again.
+        return reserve(session, workspace, key, request_sha256=request_sha256, lifetime=lifetime)
     return None
 
 

@@ -70,6 +70,20 @@ def test_refused_request_frees_its_key(session):
     assert reserve(session) is None
 
 
+def test_key_that_is_freed_while_another_asks_for_it_is_reserved(session, monkeypatch):
+    def free_and_get(*arguments, **options):
+        idempotency.release(session, "ours", "key")
+        return get(*arguments, **options)
+
+    reserve(session)
+    get = session.get
+    monkeypatch.setattr(session, "get", free_and_get)
+    assert reserve(session) is None
+    monkeypatch.undo()
+
+    assert reserve(session) is not None
+
+
 def test_key_of_a_job_is_not_freed(session, job):
     reserve(session)
     idempotency.complete(session, "ours", "key", job_id=job.id)
