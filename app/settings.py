@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     """... plus this."""
     validation_concurrency: Annotated[int, Field(gt=0)] = 2
     """Uploads checked at the same time by one API process."""
+    validation_wait_seconds: Annotated[float, Field(gt=0)] = 300
+    """An upload whose check cannot begin for this long is refused, to be sent again later."""
     worker_concurrency: Annotated[int, Field(gt=0)] = 1
     """Jobs at the same time in one worker; more than one disturbs the latency measurements."""
     cache_max_bytes: Annotated[int, Field(ge=0)] = 2 * GIB

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Protocol, TypeVar
 
+import anyio
 from anyio import CapacityLimiter, from_thread
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
@@ -20,7 +21,7 @@ from app.api.bodies import body_pieces, media_type
 from app.api.dependencies import Context
 from app.api.documents import MAX_DOCUMENT_BYTES
 from app.api.forms import FormFields, FormReader, ReceivedForm
-from app.errors import BadRequestError, UnsupportedMediaTypeError
+from app.errors import BadRequestError, UnavailableError, UnsupportedMediaTypeError
 from app.metrics import Metrics
 from app.services.context import ServiceContext
 from app.services.uploads import SpoolWriter, clean_name
@@ -102,6 +103,7 @@ class UploadReceiver:
         """Run a service's call on what was received, in a thread; waiting for one holds none.
 
         Raises:
+            UnavailableError: too many others were before it.
             ClientDisconnect: its client went away while it waited.
         """
 
@@ -110,7 +112,24 @@ class UploadReceiver:
                 raise ClientDisconnect
             return function()
 
-        return await run_sync(run, limiter=self._limiter)
+        async with self._turn():
+            return await run_sync(run)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        seconds = self.context.settings.validation_wait_seconds
+        borrower = object()
+        try:
+            with anyio.fail_after(seconds):
+                await self._limiter.acquire_on_behalf_of(borrower)
+        except TimeoutError as error:
+            raise UnavailableError(
+                f"other uploads were still being checked after {seconds:g} seconds; try again later"
+            ) from error
+        try:
+            yield
+        finally:
+            self._limiter.release_on_behalf_of(borrower)
 
     def _max_body_bytes(self, fields: FormFields) -> int:
         """Return what a body may have in all; each of its files has its own cap besides."""

@@ -69,3 +69,23 @@ def test_nothing_is_checked_for_a_client_that_did_not_wait(running_app, context,
     assert status == 400
     assert client.get("/v1/models").json()["items"] == []
     assert list(context.storage.spool().iterdir()) == []
+
+
+def test_an_upload_waits_for_its_check_up_to_a_bound(running_app, context, client):
+    hasty = context.settings.model_copy(update={"validation_wait_seconds": 0.1})
+    running_app.state.context = replace(context, settings=hasty)
+    body = {"type": "http.request", "body": model_bytes(), "more_body": False}
+    limiter = running_app.state.validation_limiter
+
+    async def post_while_others_are_checked():
+        others = [object() for _ in range(int(limiter.total_tokens))]
+        for other in others:
+            limiter.acquire_on_behalf_of_nowait(other)
+        status = await post(running_app, client.headers["authorization"], [body])
+        for other in others:
+            limiter.release_on_behalf_of(other)
+        return status
+
+    assert anyio.run(post_while_others_are_checked) == 503
+    assert list(context.storage.spool().iterdir()) == []
+    assert client.post("/v1/models", content=model_bytes()).status_code == 201
