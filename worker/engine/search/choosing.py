@@ -12,6 +12,9 @@ from worker.engine.spec import Goal
 NORMAL_95 = 1.96
 LATENCY_NOISE = 0.02
 """Ratios of latencies closer than this are taken for equal on the Pareto front."""
+TIED_WITHIN = 1.1
+"""Points whose cost is higher than so many times the least are worse, whatever a busy machine's
+timings leave open."""
 SIZE_DIGITS = 3
 """Of ratios of sizes: of those that are equal so far, the one with better answers is better."""
 
@@ -79,7 +82,8 @@ def ranked(goal: Goal, points: Sequence[Point]) -> list[Point]:
     First come those that keep all limits with something to spare, then those that just keep them,
     each by what is to be minimized, then the others by how little they miss. Of points that may be
     the fastest, or the best in balance, as their timings overlap, the one with the better answers
-    is better, then the smaller one. So it is of those that are as small as each other.
+    is better, then the smaller one; the original, which has the best answers and saves nothing,
+    comes after them. So it is of those that are as small as each other.
     """
     tied = set(tied_for_best(goal, [point for point in points if keeps_limits(goal, point)]))
 
@@ -89,13 +93,20 @@ def ranked(goal: Goal, points: Sequence[Point]) -> list[Point]:
         if goal.minimize == "size":
             return *group, round(size, SIZE_DIGITS), point.loss, latency, size
         if point in tied:
-            return *group, 0.0, -round(point.fidelity_db), point.loss, size, latency
+            fidelity = -round(point.fidelity_db)
+            return *group, 0.0, float(point.is_original), fidelity, point.loss, size, latency
         return *group, 1.0, cost(goal, point), size
 
     return sorted(points, key=key)
 
 
 def tied_for_best(goal: Goal, points: Sequence[Point]) -> list[Point]:
+    """Return the points that are taken for as good as the best by their timings."""
+    near = TIED_WITHIN * min((cost(goal, point) for point in points), default=0.0)
+    return [point for point in may_be_best(goal, points) if cost(goal, point) <= near]
+
+
+def may_be_best(goal: Goal, points: Sequence[Point]) -> list[Point]:
     """Return the points that may be the best by what their timings leave open."""
     bounds = [_bounds(goal, point) for point in points]
     least = min((high for _, high in bounds), default=0.0)

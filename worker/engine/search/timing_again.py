@@ -7,7 +7,7 @@ which is not yet the fastest model.
 from collections.abc import Sequence
 
 from worker.engine.performance.latency import longest_seconds
-from worker.engine.search.choosing import cost, keeps_limits, tied_for_best
+from worker.engine.search.choosing import cost, keeps_limits, may_be_best
 from worker.engine.search.point import Point
 from worker.engine.search.study import Study
 from worker.engine.spec import Goal
@@ -49,7 +49,7 @@ def contenders(goal: Goal, best: Sequence[Point]) -> list[Point]:
     if goal.minimize == "size":
         return []
     rivals = [point for point in best if keeps_limits(goal, point) == keeps_limits(goal, best[0])]
-    rivals = tied_for_best(goal, rivals)
+    rivals = may_be_best(goal, rivals)
     if len(rivals) < 2:
         return []
     likeliest = min(rivals, key=lambda point: cost(goal, point))

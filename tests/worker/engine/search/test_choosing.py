@@ -11,6 +11,7 @@ from worker.engine.search.choosing import (
     ranked,
     violation,
 )
+from worker.engine.search.point import Proposal
 from worker.engine.spec import Gates, Goal
 
 LIMITS = Gates(max_accuracy_drop=0.01, max_latency_ratio=1.05)
@@ -55,6 +56,20 @@ def test_takes_the_better_answers_of_those_that_may_be_as_fast_as_the_fastest():
 
     order = ["as faithful", "faithful", "lucky", "slower"]
     assert names(ranked(Goal(minimize="latency"), points)) == order
+
+
+def test_what_a_busy_machine_leaves_open_makes_no_slow_point_as_good():
+    points = [timed("fast", 0.3, 0.9, sqnr_db=20), timed("slow", 0.5, 1.1, sqnr_db=60)]
+
+    assert names(ranked(Goal(minimize="latency"), points)) == ["fast", "slow"]
+
+
+def test_takes_what_is_smaller_rather_than_the_original_where_nothing_is_faster():
+    original = replace(timed("", 1.0, 1.0, sqnr_db=200), proposal=Proposal("original", []))
+    points = [original, timed("small", 0.97, 1.02, sqnr_db=30, size=300)]
+
+    assert original.is_original
+    assert names(ranked(Goal(minimize="latency"), points)) == ["small", "original"]
 
 
 def test_takes_the_better_answers_of_those_that_may_be_as_well_balanced():
