@@ -39,7 +39,7 @@ class Bench:
     """The folders of a benchmark, and the results that earlier runs left there."""
 
     def __init__(self, models: Path, results: Path, limit_seconds: float) -> None:
-        self._models = models
+        self.models = models.absolute()
         self._results = results
         self._limit_seconds = limit_seconds
         results.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ class Bench:
         if not path.exists():
             network = Network(self.original(model))
             self._make_samples(model, network)
-            path.write_text(json.dumps(TASK_OF_MODEL[model].score(network, self._models)))
+            path.write_text(json.dumps(TASK_OF_MODEL[model].score(network, self.models)))
         scores: Scores = json.loads(path.read_text())
         return scores
 
@@ -67,7 +67,7 @@ class Bench:
         original = self.original(model)
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "compressed.onnx"
-            receipt = self._compress(model, method, output)
+            receipt = self.compress(model, method, output)
             result = Result(model, method.name, fingerprint, original.stat().st_size, receipt)
             if receipt.outcome == "compressed":
                 result.size_after = sum(p.stat().st_size for p in Path(folder).glob("compressed*"))
@@ -75,7 +75,8 @@ class Bench:
         self._result_path(model, method).write_text(json.dumps(asdict(result), indent=1))
         return result
 
-    def _compress(self, model: str, method: Method, output: Path) -> Receipt:
+    def compress(self, model: str, method: Method, output: Path) -> Receipt:
+        """Compress a model in a process of its own; nothing is measured or kept."""
         workdir = output.parent / "work"
         workdir.mkdir()
         order = {
@@ -92,7 +93,7 @@ class Bench:
         return Receipt(**answer) if "outcome" in answer else Receipt("error", **answer)
 
     def _measure(self, model: str, output: Path) -> Measured:
-        data = self._models.absolute()
+        data = self.models
         paths = (self.original(model), output, self.samples(model, "held_out"), data)
         module = "benchmarks.comparison.measuring"
         command = [sys.executable, "-m", module, model, *map(str, paths)]
@@ -101,7 +102,7 @@ class Bench:
 
     def original(self, model: str) -> Path:
         """Return the file of a model as it came."""
-        return (self._models / f"{model}.onnx").absolute()
+        return (self.models / f"{model}.onnx").absolute()
 
     def samples(self, model: str, part: str) -> Path:
         """Return the file of the calibration or held-out samples, which `scores` makes."""
@@ -112,7 +113,7 @@ class Bench:
 
     def _make_samples(self, model: str, network: Network) -> None:
         wanted = CALIBRATION_SAMPLES + HELD_OUT_SAMPLES
-        feeds = list(TASK_OF_MODEL[model].samples(network, self._models, wanted))
+        feeds = list(TASK_OF_MODEL[model].samples(network, self.models, wanted))
         folder = self._results / "samples"
         save_feeds(feeds[:CALIBRATION_SAMPLES], folder, f"{model}.calibration")
         save_feeds(feeds[CALIBRATION_SAMPLES:], folder, f"{model}.held_out")
