@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from worker.engine.graphs import walk_graphs
 from worker.engine.half_precision import as_half
 from worker.engine.names import NameGiver
 from worker.engine.weights.finding import Weight
@@ -84,10 +85,14 @@ class WeightStorage:
 
     def finish(self) -> set[str]:
         """Rewrite the graphs; return the values that onnxruntime is not to compute at run time."""
-        for key, (graph, replaced) in self._graphs.items():
+        # Inner graphs first: to rewrite the one around them copies its nodes, and them with these.
+        for graph in reversed(list(walk_graphs(self._model))):
+            if id(graph) not in self._graphs:
+                continue
+            replaced = self._graphs[id(graph)][1]
             kept = [tensor for tensor in graph.initializer if tensor.name not in replaced]
             added = [tensor for tensors in replaced.values() for tensor in tensors]
-            nodes = [*self._nodes[key], *graph.node]
+            nodes = [*self._nodes[id(graph)], *graph.node]
             del graph.initializer[:], graph.node[:]
             graph.initializer.extend([*kept, *added])
             graph.node.extend(nodes)

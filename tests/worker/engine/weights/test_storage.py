@@ -3,12 +3,13 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from tests.onnx_models import linear
+from tests.onnx_models import branching, linear
 from tests.worker.engine.weights.test_finding import loop_model
+from worker.engine.graphs import walk_graphs
 from worker.engine.names import NameGiver, taken_names
 from worker.engine.runtime import open_session, run
 from worker.engine.weights.finding import find_weights
-from worker.engine.weights.grids import Grid
+from worker.engine.weights.grids import Grid, per_channel_grid
 from worker.engine.weights.storage import WeightStorage, pack
 
 
@@ -65,3 +66,35 @@ def test_small_integers_are_packed_low_bits_first():
 
     assert tensor.raw_data == bytes([0xF1, 0x07])
     assert numpy_helper.to_array(tensor).astype(int).tolist() == [1, -1, 7]
+
+
+def test_weights_of_every_depth_are_stored():
+    """A body inside a body beside weights of its own, in a graph with weights of its own."""
+    model = branching()
+    outer = model.graph.node[1].attribute[0].g
+    deeper = onnx.NodeProto()
+    deeper.CopyFrom(model.graph.node[1])
+    deeper.name, deeper.output[0] = "deeper", "chosen"
+    for attribute in deeper.attribute:
+        renamed = attribute.g
+        renamed.output[0].name = "deepest"
+        renamed.node[0].output[0] = "deepest"
+        renamed.node[0].input[0] = "between"
+        for tensor in renamed.initializer:
+            tensor.name = renamed.node[0].input[1] = "innermost"
+    outer.node[0].output[0] = "between"
+    outer.node.append(deeper)
+    onnx.checker.check_model(model, full_check=True)
+    feeds = {"x": np.eye(8, dtype=np.float32), "flag": np.array(True)}
+    before = run(open_session(model), feeds)[0]
+
+    storage = WeightStorage(model, NameGiver(taken_names(model)))
+    for weight in find_weights(model):
+        array = numpy_helper.to_array(weight.tensor)
+        storage.store(weight, per_channel_grid(array, weight.channel_axes))
+    storage.finish()
+
+    names = {tensor.name for graph in walk_graphs(model) for tensor in graph.initializer}
+    assert {"outer.quantized", "inner.quantized", "innermost.quantized"} <= names
+    assert not {"outer", "inner", "innermost"} & names
+    assert run(open_session(model), feeds)[0] == pytest.approx(before, abs=0.1)
