@@ -102,7 +102,7 @@ def _conclusion(study: Study, chosen: Point) -> str:
     made, left_out = len(study.points) - 1, len(study.not_started)
     tried = len(study.tried) - 1 - left_out
     count = f"{tried} candidates were tried and {made} could be measured"
-    late = f" ({left_out} more would have taken longer than the time left)" if left_out else ""
+    late = f" ({left_out} more were not started for want of time)" if left_out else ""
     count += late
     if chosen.is_original and chosen.meets_goal:
         why = _why_nothing_pays(study)

@@ -40,19 +40,25 @@ MORE_SAMPLES = 16
 UNREACHED_ERROR = 1e-10
 """100 dB: what sessions of one model differ by, where one is given its weights."""
 SHARE_OF_TIME = 0.3
-"""Of what is left, for measuring; weights that are not reached keep 4 bits at the least."""
+"""Of what is left, for measuring at all bits; weights that are not reached keep 4 at the least."""
 EIGHT_BIT_SHARE = 1 / 64
 """Of the error at 4 bits: four bits more would be 1/256, scales of larger blocks cost some."""
 SMALLEST = 512
 
 
 class Sensitivity:
-    """The weights of a model, as they are stored at each number of bits."""
+    """The weights of a model, as they are stored at each number of bits.
 
-    def __init__(self, original: Original, folder: Path, progress: Progress) -> None:
+    `is_careful`: rounded to absorb each other's errors, which may take many times as long.
+    """
+
+    def __init__(
+        self, original: Original, folder: Path, progress: Progress, *, is_careful: bool = True
+    ) -> None:
         self._original = original
         self._folder = folder
         self._progress = progress
+        self._is_careful = is_careful
         # The graph for 2 bits is that for 4 bits but for its opset.
         self._model = onnx.ModelProto()
         self._model.CopyFrom(original.prepared_for([WeightQuantization(bits=2)]).model)
@@ -78,9 +84,9 @@ class Sensitivity:
         values = dict(_initializers(self._model, fed))
         floats = {name: values[name] for name in self.names}
         costs: dict[str, WeightCosts] = {}
-        stop_at = budget.left_seconds * (1 - SHARE_OF_TIME)
         for bits in levels:
             stored, decoded = self._stored(bits)
+            stop_at = budget.left_seconds * (1 - SHARE_OF_TIME / len(levels))
             for name in (name for name in _by_size(floats, levels) if name in stored):
                 if budget.left_seconds < stop_at:
                     break
@@ -122,6 +128,7 @@ class Sensitivity:
         step = WeightQuantization(
             bits=cast("Literal[8, 4, 2]", bits),
             overrides=(everything,),
+            error_compensation=self._is_careful,
             runtime_form="folded",
             correct_biases=True,
         )

@@ -20,7 +20,7 @@ TRIALS = 7
 FIRST_DB = 10.0
 """Predicted fidelity of the first allocation that is tried."""
 PLENTY = 5
-"""Times what one candidate took."""
+"""Mixes that there should be time for beside careful rounding."""
 CLOSE_STEPS = 0.02
 """Of all steps: what lies closer together is as good as the same."""
 FOUR = WeightQuantization(
@@ -44,8 +44,9 @@ def smallest(study: Study) -> None:
         BudgetSpentError: the time is up.
         NotStartedError: what is left of it is too short for one more.
     """
-    is_careful = _is_plenty(study, study.try_(QUICK)) and _is_plenty(study, study.try_(CAREFUL))
-    steps = _steps(study, FEW_BITS)
+    study.try_(QUICK)
+    is_careful = try_carefully(study)
+    steps = _steps(study, FEW_BITS, is_careful=is_careful)
     if not steps:
         return
     mixing = Mixing(study, steps, is_careful=is_careful)
@@ -55,9 +56,22 @@ def smallest(study: Study) -> None:
             mixing.try_(best, block_size)
 
 
-def _is_plenty(study: Study, point: Point | None) -> bool:
-    """Return whether there is time for many more that take as long as one, or a few times that."""
-    return point is None or study.budget.left_seconds > PLENTY * point.duration_seconds
+def try_carefully(study: Study) -> bool:
+    """Try careful rounding at 4 bits; return whether there is time for it at 2 bits and for mixes.
+
+    Rounding is what takes long, once for 4 and once for 2 bits: after it mixes are quick.
+    """
+    quick_seconds = study.least_seconds(QUICK)
+    rounding_seconds = study.least_seconds(CAREFUL) - quick_seconds
+    mixes_seconds = PLENTY * quick_seconds
+    if study.budget.left_seconds < mixes_seconds + 2 * rounding_seconds:
+        took = f"it takes about {rounding_seconds:.3g} s more than the quickest rounding"
+        study.leave_out(CAREFUL, f"{took}, and the time is for mixes of bits")
+        return False
+    careful = study.try_(CAREFUL)
+    if careful is not None:
+        rounding_seconds = careful.duration_seconds - quick_seconds
+    return study.budget.left_seconds > mixes_seconds + rounding_seconds
 
 
 def fewest_halves(study: Study) -> None:
@@ -71,11 +85,12 @@ def fewest_halves(study: Study) -> None:
         Mixing(study, steps).bisect(_between(steps, 0, len(steps)), len(steps))
 
 
-def _steps(study: Study, levels: Sequence[Bits]) -> list[Step]:
+def _steps(study: Study, levels: Sequence[Bits], *, is_careful: bool = True) -> list[Step]:
     """Return the way down to few bits, none where no weight could be measured."""
     try:
         with study.work_folder() as folder:
-            sensitivity = Sensitivity(study.original, folder, study.progress())
+            progress = study.progress()
+            sensitivity = Sensitivity(study.original, folder, progress, is_careful=is_careful)
             return steps_down(sensitivity.measure(study.budget, levels))
     except BudgetSpentError:
         raise

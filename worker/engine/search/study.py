@@ -136,6 +136,10 @@ class Study:
         written = self.reopen(point).written
         point.measure_again(self._compared(written, options, runs), self.goal.within)
 
+    def leave_out(self, proposal: Proposal, reason: str) -> None:
+        """Take down what there is no time for, and why."""
+        self.tried.append(Attempt(proposal, f"not started: {reason}", 0.0, is_started=False))
+
     def least_seconds(self, proposal: Proposal) -> float:
         """Return what a candidate takes at the least."""
         return self._expectations.seconds_of(proposal)
@@ -242,8 +246,8 @@ class Study:
         left, seconds = self.budget.left_seconds, self.least_seconds(proposal)
         if not 0 < left < seconds:
             return
-        reason = f"not started: it takes about {seconds:.3g} s, and {left:.3g} s were left"
-        self.tried.append(Attempt(proposal, reason, 0.0, is_started=False))
+        reason = f"it takes about {seconds:.3g} s, and {left:.3g} s were left"
+        self.leave_out(proposal, reason)
         raise NotStartedError(reason)
 
     def _find_equal(self, written: Written) -> Point | None:

@@ -2,11 +2,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.onnx_models import small_convnet
 from worker.engine.passes.static_quantization import StaticQuantization
 from worker.engine.passes.weight_quantization import WeightQuantization
 from worker.engine.search.expecting import Expectations
 from worker.engine.search.point import Proposal
+from worker.engine.search.rounding_time import collecting_seconds, rounding_seconds
 
+FOUR = WeightQuantization(bits=4)
 STATIC = Proposal("static", [StaticQuantization()])
 
 
@@ -14,7 +17,9 @@ STATIC = Proposal("static", [StaticQuantization()])
 def expectations():
     """Of 64 calibration and 20 other samples, and a model that runs 10 ms."""
     samples = SimpleNamespace(calibration=range(64), evaluation=range(20))
-    found = Expectations(SimpleNamespace(samples=samples))
+    prepared = SimpleNamespace(model=small_convnet())
+    original = SimpleNamespace(samples=samples, prepared_for=lambda _: prepared)
+    found = Expectations(original)
     found.start_from(comparing_seconds=0.5, run_seconds=0.01)
     return found
 
@@ -38,3 +43,25 @@ def test_what_failed_at_once_does_not_make_the_next_quicker_than_comparing(expec
     expectations.note(STATIC, 0.01)
 
     assert expectations.seconds_of(STATIC) == pytest.approx(0.7)
+
+
+def test_compensated_rounding_comes_on_top_of_the_quickest_of_its_method(expectations):
+    expectations.note(Proposal("weights", [WeightQuantization()]), 4.0)
+    model = small_convnet()
+    collecting, rounding = collecting_seconds(FOUR, model, 64), rounding_seconds(FOUR, model)
+    nearest = FOUR.model_copy(update={"error_compensation": False})
+
+    assert rounding > 0
+    assert expectations.seconds_of(Proposal("nearest", [nearest])) == 4.0
+    careful = expectations.seconds_of(Proposal("careful", [FOUR]))
+    assert careful == pytest.approx(4.0 + 0.64 + collecting + rounding)
+
+
+def test_what_was_rounded_once_need_not_be_again(expectations):
+    expectations.note(Proposal("careful", [FOUR]), 4.0)
+    larger = FOUR.model_copy(update={"block_size": 64})
+
+    assert expectations.seconds_of(Proposal("again", [FOUR])) == 4.0
+    assert expectations.seconds_of(Proposal("larger", [larger])) == pytest.approx(
+        4.0 + rounding_seconds(larger, small_convnet())
+    )

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,13 @@ from tests.dataset_files import write_npz
 from tests.onnx_models import float_value, model_of
 from tests.worker.engine.search.conftest import make_point
 from worker.engine.search.allocation import Step
-from worker.engine.search.smallest import Mixing, fewest_halves, smallest
+from worker.engine.search.smallest import (
+    CAREFUL,
+    Mixing,
+    fewest_halves,
+    smallest,
+    try_carefully,
+)
 from worker.engine.spec import Gates, Goal
 
 LIMITS = Gates(max_accuracy_drop=0.01)
@@ -73,13 +80,46 @@ def test_tries_four_bits_and_then_fewer_for_what_stands_them(study):
 
 def test_where_time_is_short_all_weights_are_rounded_the_quickest_way(study, monkeypatch):
     opened = study(within={"min_sqnr_db": 15})
+    rounded = []
     monkeypatch.setattr("worker.engine.search.smallest.PLENTY", 1e9)
+    monkeypatch.setattr("worker.engine.weights.rounding.compensated_rounding", rounded.append)
 
     smallest(opened)
 
     steps = [step for point in opened.points for step in point.proposal.passes]
     assert len(steps) > 1
     assert not any(step.error_compensation for step in steps)
+    assert rounded == []
+    assert [each.proposal.name for each in opened.not_started] == ["weights at 4 bits"]
+
+
+@pytest.mark.parametrize(
+    ("left_seconds", "is_tried", "is_careful"),
+    [
+        # Five mixes of 2 s beside twice 10 s of rounding; it takes 20 s instead.
+        (29.0, False, False),
+        (31.0, True, False),
+        (53.0, True, True),
+    ],
+)
+def test_careful_rounding_is_for_where_mixes_can_follow(left_seconds, is_tried, is_careful):
+    budget = SimpleNamespace(left_seconds=left_seconds)
+    tried = []
+
+    def try_(proposal):
+        tried.append(proposal)
+        budget.left_seconds -= 22.0
+        return replace(make_point(proposal.name), duration_seconds=22.0)
+
+    study = SimpleNamespace(
+        budget=budget,
+        try_=try_,
+        least_seconds=lambda proposal: 12.0 if proposal is CAREFUL else 2.0,
+        leave_out=lambda *_: None,
+    )
+
+    assert try_carefully(study) is is_careful
+    assert bool(tried) is is_tried
 
 
 def test_a_stricter_limit_costs_bytes(study, tmp_path):
