@@ -151,8 +151,11 @@ class WeightQuantization(Pass):
         compressed, decoded = written(original, tasks, choices, means)
         computed = unfolded_values(compressed, decoded, context.workdir)
         packed = [choice.weight.name for choice in choices if choice.is_packed]
+        wanted = {task.weight.name for task in tasks if task.is_below_eight} - set(upgraded)
+        uncut = [c.weight.name for c in choices if c.weight.name in wanted and c.grid.bits == 8]
         lists = {
             "kept at 8 bits, as they gain most": upgraded,
+            "kept at 8 bits, as blocks of fewer do not fit them or save nothing": uncut,
             "multiplied with in their packed form": packed,
             "decoded at every run, as onnxruntime did not fold": sorted(computed),
         }

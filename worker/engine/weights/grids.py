@@ -71,18 +71,25 @@ def per_channel_layouts(shape: tuple[int, ...]) -> list[Layout]:
     return layouts
 
 
+SMALLER, LARGER = 4, 16
+"""Blocks are at least a quarter of the size that is asked for, and at most so many times it."""
+
+
 def block_layout(shape: tuple[int, ...], contraction_first: bool, block_size: int) -> Layout | None:
     """Return the layout with one scale for about `block_size` values along the contraction.
 
     `contraction_first` is MatMul's `(K, N)` and ConvTranspose's `(K, M...)`; otherwise a weight is
-    `(M, K...)`, as Conv's. Blocks divide K evenly, so that nothing is padded; None where no size
-    from half to double does.
+    `(M, K...)`, as Conv's. Blocks divide K evenly, so that nothing is padded. Where no size from
+    half to double does, smaller and far larger ones serve; None is left for a long prime K.
     """
     rows, columns = shape[0], prod(shape[1:])
     length, channels = (rows, columns) if contraction_first else (columns, rows)
     sizes = [n for n in range(block_size // 2, 2 * block_size + 1) if length % n == 0]
     if length < 2 * block_size:
         sizes.append(length)
+    if not sizes:
+        others = range(max(block_size // SMALLER, 2), LARGER * block_size + 1)
+        sizes = [n for n in others if length % n == 0]
     if not sizes:
         return None
     size = min(sizes, key=lambda n: (abs(n - block_size), n))

@@ -109,6 +109,17 @@ def test_a_budget_keeps_the_weight_that_suffers_most_at_eight_bits(tmp_path):
     assert result.notes == ["kept at 8 bits, as they gain most: spiky"]
 
 
+def test_a_weight_that_no_block_divides_is_kept_at_eight_bits_and_named(tmp_path):
+    model = linear(np.ones((521, 8)))
+    model.opset_import[0].version = 21
+
+    result = apply(WeightQuantization(bits=4), model, tmp_path)
+
+    assert result.notes == [
+        "kept at 8 bits, as blocks of fewer do not fit them or save nothing: weight"
+    ]
+
+
 def test_the_opset_follows_the_bits():
     assert [WeightQuantization(bits=bits).required_opset() for bits in (8, 4, 2)] == [13, 21, 25]
 

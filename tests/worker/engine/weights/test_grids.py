@@ -46,7 +46,10 @@ def test_a_channel_of_zeros_has_a_scale_that_keeps_it_zero():
         ((64, 24, 2, 2), True, (2, 32, 96)),
         ((64, 3, 3, 3), False, (64, 1, 27)),
         ((128, 24, 3, 3), False, (128, 6, 36)),
-        ((10, 127), False, None),
+        ((10, 134), False, (10, 2, 67)),
+        ((10, 74), False, (10, 2, 37)),
+        ((10, 127), False, (10, 1, 127)),
+        ((10, 521), False, None),
     ],
 )
 def test_blocks_divide_the_contraction_evenly(shape, contraction_first, stored):
