@@ -7,7 +7,9 @@ from worker.engine.calibration.collector import Kind, collect_kinds
 from worker.engine.calibration.histogram import Histogram, RunningRange
 from worker.engine.calibration.ranges import RangeOptions, find_range
 from worker.engine.errors import CalibrationError
+from worker.engine.graphs import DEFAULT_DOMAINS
 from worker.engine.passes.base import PassContext
+from worker.engine.quantization.graph_view import attribute
 from worker.engine.quantization.static_writer import QuantFormat, StaticWriter
 from worker.engine.quantization.weighted_nodes import WeightedNode, weighted_node
 
@@ -64,6 +66,12 @@ class StaticCalibration:
 
 def _inputs(writer: StaticWriter) -> list[str]:
     """Return the activations whose second axis are a Conv's or a Gemm's channels."""
-    nodes = [n for n in writer.model.graph.node if n.op_type in CHANNELLED_OP_TYPES]
-    found = [weighted_node(node, writer.view) for node in nodes if not node.domain]
+    nodes = [
+        node
+        for node in writer.model.graph.node
+        if node.op_type in CHANNELLED_OP_TYPES
+        and node.domain in DEFAULT_DOMAINS
+        and not attribute(node, "transA", 0)
+    ]
+    found = [weighted_node(node, writer.view) for node in nodes]
     return [each.activation for each in found if isinstance(each, WeightedNode)]

@@ -412,3 +412,18 @@ def test_named_weights_are_stored_in_16_bits(tmp_path):
 def test_names_the_option_whose_pattern_matches_nothing(tmp_path):
     with pytest.raises(PassError, match="weights_in_half: no weight is called or matches 'no'"):
         automatic(wide_product(fragile=False), tmp_path, weights_in_half=["no"])
+
+
+def test_a_transposed_input_may_have_any_number_of_rows(tmp_path):
+    random = np.random.default_rng(0)
+    model = model_of(
+        [helper.make_node("Gemm", ["x", "w"], ["y"], name="gemm", transA=1)],
+        [float_value("x", [64, "rows"])],
+        [float_value("y", ["rows", 16])],
+        {"w": random.normal(size=(64, 16)).astype(np.float32)},
+    )
+    feeds = [{"x": random.normal(size=(64, n)).astype(np.float32)} for n in (1, 3, 2, 5, 4)]
+
+    result = StaticQuantization().apply(model, pass_context(tmp_path, feeds))
+
+    assert sqnr_db(first_answers(model, feeds), first_answers(result.model, feeds)) > 30
