@@ -33,7 +33,7 @@ def fastest_rival(bench: Bench, model: str, compressed: Path, loss: float) -> Ri
 
 
 def _rivals(bench: Bench, model: str, compressed: Path, loss: float) -> Iterator[Rival]:
-    task, scores, ours = TASK_OF_MODEL[model], bench.scores(model), Network(compressed)
+    task, scores = TASK_OF_MODEL[model], bench.scores(model)
     feeds = list(read_feeds(bench.samples(model, "held_out")))
     for method in onnxruntime_methods(reduce_range=not has_exact_int8_products()):
         with tempfile.TemporaryDirectory() as folder:
@@ -41,9 +41,8 @@ def _rivals(bench: Bench, model: str, compressed: Path, loss: float) -> Iterator
             if bench.compress(model, method, output).outcome != "compressed":
                 continue
             try:
-                theirs = Network(output)
-                is_equal = task.loss(scores, task.score(theirs, bench.models)) <= loss
+                is_equal = task.loss(scores, task.score(Network(output), bench.models)) <= loss
             except Exception:  # noqa: BLE001, S112 - a file that does not load is no rival
                 continue
             if is_equal:
-                yield Rival(method.name, latency_ratio(theirs, ours, feeds))
+                yield Rival(method.name, latency_ratio(output, compressed, feeds))
