@@ -33,9 +33,13 @@ class Figures:
         return None if self.performance is None else self.performance.latency
 
 
-def measure_candidate(original: Original, candidate: Candidate, progress: Progress) -> Figures:
-    """Measure both models' files, weights, speed and memory."""
+def measure_candidate(
+    original: Original, candidate: Candidate, progress: Progress, runs: int | None = None
+) -> Figures:
+    """Measure both models' files, weights, speed and memory; in so many runs at most, if told."""
     options = original.request.spec.evaluation.latency
+    if options is not None and runs is not None:
+        options = options.model_copy(update={"runs": min(runs, options.runs or runs)})
     written = candidate.written
     with progress.stage("measuring") as report_progress:
         feeds = [sample.feeds for sample in first(original.samples.evaluation, LATENCY_FEEDS)]

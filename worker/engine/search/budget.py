@@ -42,6 +42,11 @@ class Budget:
         return self.seconds - self.reserve_seconds - self.spent_seconds
 
     @property
+    def seconds_to_end(self) -> float:
+        """Wall time until the whole job is to end, what is kept back for its end included."""
+        return self.seconds - self.spent_seconds
+
+    @property
     def fraction(self) -> float:
         """Share of the search's time that is spent, from 0 to 1."""
         return min(1.0, self.spent_seconds / max(self.seconds - self.reserve_seconds, 1e-9))

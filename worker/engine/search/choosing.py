@@ -12,7 +12,7 @@ from worker.engine.spec import Goal
 NORMAL_95 = 1.96
 LATENCY_NOISE = 0.02
 """Ratios of latencies closer than this are taken for equal on the Pareto front."""
-TIED_WITHIN = 1.1
+TIED_WITHIN = 1.05
 """Points whose cost is higher than so many times the least are worse, whatever a busy machine's
 timings leave open."""
 SIZE_DIGITS = 3

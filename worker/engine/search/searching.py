@@ -8,6 +8,7 @@ from typing import Literal
 from worker.engine.candidate import Candidate
 from worker.engine.figures import Figures, measure_candidate
 from worker.engine.original import Original
+from worker.engine.performance.latency import longest_seconds
 from worker.engine.progress import Progress
 from worker.engine.report.frontier import Frontier
 from worker.engine.search.budget import Budget, BudgetSpentError
@@ -25,6 +26,9 @@ MEASURED_AGAIN = 3
 """Points that may turn out to miss a limit once they are measured as a job's result is."""
 SHARE_KEPT_BACK = 0.1
 LARGEST_SHARE = 0.5
+SHARE_FOR_TIMING = 0.5
+"""Of the time that is left for the end; the rest goes to loading and profiling."""
+FEWEST_PAIRS = 10
 LONGEST_PAIRS = 50
 """Pairs of runs that measuring the choice takes, and a little for its weights."""
 
@@ -105,11 +109,21 @@ def _measured(study: Study, candidate: Candidate, progress: Progress) -> Figures
 
     Once only: a test that is repeated until it says yes says nothing.
     """
-    figures = measure_candidate(study.original, candidate, progress)
+    figures = measure_candidate(study.original, candidate, progress, _runs_left(study))
     limit, latency = study.goal.within.max_latency_ratio, figures.latency
     if latency is None or not misses_by_chance(limit, latency) or study.budget.left_seconds <= 0:
         return figures
-    return measure_candidate(study.original, candidate, progress)
+    return measure_candidate(study.original, candidate, progress, _runs_left(study))
+
+
+def _runs_left(study: Study) -> int | None:
+    """Return how many pairs of runs the time allows; None where as many as are wanted."""
+    original = next(point for point in study.points if point.is_original)
+    pair_seconds = 2 * original.seconds_of_a_run
+    seconds = SHARE_FOR_TIMING * study.budget.seconds_to_end
+    if not pair_seconds or seconds >= longest_seconds(pair_seconds):
+        return None
+    return max(FEWEST_PAIRS, int(seconds / pair_seconds))
 
 
 def _next_best(study: Study, chosen: Point) -> list[Point]:

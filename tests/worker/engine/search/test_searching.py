@@ -253,6 +253,22 @@ def test_the_choice_is_measured_once_more_where_it_may_miss_by_chance(
     assert left == []
 
 
+def test_the_choice_is_timed_no_longer_than_the_time_that_is_left(reach, monkeypatch):
+    asked = []
+
+    def compare(pair, feeds, inputs, options, report_progress):
+        asked.append(options.runs)
+        return compare_latency(pair, feeds, inputs, options, report_progress)
+
+    monkeypatch.setattr("worker.engine.performance.comparison.compare_latency", compare)
+    monkeypatch.setattr("worker.engine.search.searching.longest_seconds", lambda _: 3600.0)
+
+    reach(minimize="size", within=LIMITS, budget_seconds=5)
+
+    assert asked
+    assert all(runs is not None for runs in asked)
+
+
 def test_the_progress_of_a_search_never_goes_back(reach):
     stages = []
 

@@ -88,8 +88,8 @@ class Timings:
 def test_what_comes_into_the_lead_meanwhile_is_timed_too():
     points = [
         timed("fastest", 0.3, 0.7, sqnr_db=10),
-        timed("faithful", 0.48, 0.6, sqnr_db=30),
-        timed("next", 0.4, 0.7, sqnr_db=20),
+        timed("faithful", 0.46, 0.58, sqnr_db=30),
+        timed("next", 0.36, 0.68, sqnr_db=20),
     ]
     study = Timings(points, {"faithful": 0.6, "fastest": 0.5, "next": 0.5})
 
