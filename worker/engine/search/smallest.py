@@ -19,8 +19,10 @@ LARGER_BLOCKS = (64,)
 TRIALS = 7
 FIRST_DB = 10.0
 """Predicted fidelity of the first allocation that is tried."""
+FEW = 3
+"""Quickly rounded mixes that there should be time for beside careful rounding at 4 bits."""
 PLENTY = 5
-"""Mixes that there should be time for beside careful rounding."""
+"""Mixes that there should be time for beside careful rounding at 2 bits."""
 CLOSE_STEPS = 0.02
 """Of all steps: what lies closer together is as good as the same."""
 FOUR = WeightQuantization(
@@ -63,15 +65,14 @@ def try_carefully(study: Study) -> bool:
     """
     quick_seconds = study.least_seconds(QUICK)
     rounding_seconds = study.least_seconds(CAREFUL) - quick_seconds
-    mixes_seconds = PLENTY * quick_seconds
-    if study.budget.left_seconds < mixes_seconds + 2 * rounding_seconds:
+    if study.budget.left_seconds < FEW * quick_seconds + rounding_seconds:
         took = f"it takes about {rounding_seconds:.3g} s more than the quickest rounding"
         study.leave_out(CAREFUL, f"{took}, and the time is for mixes of bits")
         return False
     careful = study.try_(CAREFUL)
     if careful is not None:
         rounding_seconds = careful.duration_seconds - quick_seconds
-    return study.budget.left_seconds > mixes_seconds + rounding_seconds
+    return study.budget.left_seconds > PLENTY * quick_seconds + rounding_seconds
 
 
 def fewest_halves(study: Study) -> None:

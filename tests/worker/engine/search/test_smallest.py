@@ -81,7 +81,8 @@ def test_tries_four_bits_and_then_fewer_for_what_stands_them(study):
 def test_where_time_is_short_all_weights_are_rounded_the_quickest_way(study, monkeypatch):
     opened = study(within={"min_sqnr_db": 15})
     rounded = []
-    monkeypatch.setattr("worker.engine.search.smallest.PLENTY", 1e9)
+    for name in ("FEW", "PLENTY"):
+        monkeypatch.setattr(f"worker.engine.search.smallest.{name}", 1e9)
     monkeypatch.setattr("worker.engine.weights.rounding.compensated_rounding", rounded.append)
 
     smallest(opened)
@@ -96,9 +97,9 @@ def test_where_time_is_short_all_weights_are_rounded_the_quickest_way(study, mon
 @pytest.mark.parametrize(
     ("left_seconds", "is_tried", "is_careful"),
     [
-        # Five mixes of 2 s beside twice 10 s of rounding; it takes 20 s instead.
-        (29.0, False, False),
-        (31.0, True, False),
+        # Three mixes of 2 s beside 10 s of rounding; it takes 20 s, and 20 more beside five mixes.
+        (15.0, False, False),
+        (17.0, True, False),
         (53.0, True, True),
     ],
 )
