@@ -1,13 +1,14 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.engine_runs import answers, first_answers
 from tests.onnx_models import branching, doubling_functions, float_value, linear, model_of
 from worker.engine.blame.pairing import ModelPair, Pairing
 from worker.engine.blame.splicing import Splice, copied, refuse_unspliceable
 from worker.engine.errors import PassError
+from worker.engine.graphs import subgraphs
 from worker.engine.passes.initializer_pruning import InitializerPruning
 from worker.engine.passes.weight_quantization import WeightQuantization
 
@@ -70,13 +71,16 @@ def test_parts_of_both_models_have_values_of_their_own():
 
 def test_bodies_read_the_weights_of_their_own_model(compressed):
     feeds = [{"x": np.ones((1, 8), np.float32), "flag": np.array(flag)} for flag in (True, False)]
-    pair = compressed(WeightQuantization(minimum_values=17, bits=4), branching(), feeds)
+    model = branching()
+    [inner] = [t for body in subgraphs(model.graph.node[1]) for t in body.initializer]
+    # Exact at 4 bits, by a scale of 0.5, so that only what is read decides.
+    inner.CopyFrom(numpy_helper.from_array(3.5 * np.eye(8, dtype=np.float32), inner.name))
+    pair = compressed(WeightQuantization(minimum_values=17, bits=4), model, feeds)
     pairing = Pairing(pair)
     choice = next(segment for segment in pairing.segments if segment.name == "choice")
 
     model = spliced(pairing, lambda splice: [splice.of_result(choice)], [])
 
-    # the body's 2 · I is exact at 4 bits, so that only what is read decides
     expected = first_answers(pair.original, feeds)
     np.testing.assert_allclose(first_answers(model, feeds), expected, rtol=1e-5, atol=1e-5)
 

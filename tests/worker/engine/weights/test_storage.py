@@ -5,7 +5,7 @@ from onnx import numpy_helper
 
 from tests.onnx_models import branching, linear
 from tests.worker.engine.weights.test_finding import loop_model
-from worker.engine.graphs import walk_graphs
+from worker.engine.graphs import subgraphs, walk_graphs
 from worker.engine.names import NameGiver, taken_names
 from worker.engine.runtime import open_session, run
 from worker.engine.weights.finding import find_weights
@@ -71,12 +71,11 @@ def test_small_integers_are_packed_low_bits_first():
 def test_weights_of_every_depth_are_stored():
     """A body inside a body beside weights of its own, in a graph with weights of its own."""
     model = branching()
-    outer = model.graph.node[1].attribute[0].g
+    outer = next(g for g in subgraphs(model.graph.node[1]) if g.initializer)
     deeper = onnx.NodeProto()
     deeper.CopyFrom(model.graph.node[1])
     deeper.name, deeper.output[0] = "deeper", "chosen"
-    for attribute in deeper.attribute:
-        renamed = attribute.g
+    for renamed in subgraphs(deeper):
         renamed.output[0].name = "deepest"
         renamed.node[0].output[0] = "deepest"
         renamed.node[0].input[0] = "between"
