@@ -90,10 +90,10 @@ def why_not_chosen(goal: Goal, point: Point, *, is_optimal: bool, is_tied: bool)
     if not is_optimal:
         return "another point is at least as good in size, latency and answers"
     if is_tied and goal.minimize != "size":
-        return (
-            f"not evidently {OBJECTIVES[goal.minimize]} than the choice, whose answers are closer"
-            " or as close in a smaller file"
-        )
+        better = "whose answers are closer or as close in a smaller file"
+        if point.is_original:
+            better = "which is a compressed one"
+        return f"not evidently {OBJECTIVES[goal.minimize]} than the choice, {better}"
     return "others come closer to the goal"
 
 

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.worker.engine.search.conftest import make_point
 from worker.engine.search.describing import why_not_chosen
+from worker.engine.search.point import Proposal
 from worker.engine.spec import Gates, Goal
 
 LIMITS = Gates(max_accuracy_drop=0.01)
@@ -32,3 +35,11 @@ def test_says_that_timings_do_not_tell_a_point_from_the_choice():
     reason = why_not_chosen(goal, uncertain(-0.01), is_optimal=True, is_tied=True)
 
     assert reason.startswith("not evidently faster than the choice")
+
+
+def test_says_no_untruth_of_the_original_that_ties_with_the_choice():
+    original = replace(uncertain(0.0), proposal=Proposal("the original", []), gates=[])
+
+    reason = why_not_chosen(Goal(minimize="latency"), original, is_optimal=True, is_tied=True)
+
+    assert reason == "not evidently faster than the choice, which is a compressed one"
