@@ -1,7 +1,6 @@
 """Sizes and contents of a model: bytes on disk and packed, parameters, zeros, operators, work."""
 
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import onnx
 import zstandard
 from onnx import numpy_helper
 
+from worker.engine.deflating import DeflatedSize
 from worker.engine.graphs import walk_tensors
 from worker.engine.inspection import count_operators, count_parameters
 from worker.engine.macs import count_macs
@@ -16,34 +16,27 @@ from worker.engine.report.contents import ModelMeasures
 from worker.engine.samples import Feeds
 
 CHUNK_BYTES = 2**20
-DEFLATE_LEVEL = 6
 ZSTD_LEVEL = 9
 
 
 def measure(model: onnx.ModelProto, files: Sequence[Path], feeds: Feeds | None) -> ModelMeasures:
     """Return a model's measures; `files` are the model and its external data, `feeds` one run's."""
-    deflate = zlib.compressobj(DEFLATE_LEVEL)
+    deflated = DeflatedSize()
     zstd = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
-    size = deflated = packed = 0
+    size = packed = 0
     for chunk in _chunks(files):
         size += len(chunk)
-        deflated += len(deflate.compress(chunk))
+        deflated.feed(chunk)
         packed += len(zstd.compress(chunk))
     return ModelMeasures(
         size_bytes=size,
-        deflated_bytes=deflated + len(deflate.flush()),
+        deflated_bytes=deflated.total(),
         zstd_bytes=packed + len(zstd.flush()),
         parameter_count=count_parameters(model),
         zero_fraction=zero_fraction(model),
         op_counts=count_operators(model),
         macs=None if feeds is None else count_macs(model, feeds),
     )
-
-
-def deflated_size(chunks: Iterable[bytes]) -> int:
-    """Return how many bytes these would take deflated, one after another."""
-    deflate = zlib.compressobj(DEFLATE_LEVEL)
-    return sum(len(deflate.compress(chunk)) for chunk in chunks) + len(deflate.flush())
 
 
 def zero_fraction(model: onnx.ModelProto) -> float:

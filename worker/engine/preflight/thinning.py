@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from worker.engine.deflating import deflated_size
 from worker.engine.graphs import walk_graphs
-from worker.engine.measures import deflated_size
 from worker.engine.model_files import PACKED_BITS, serialize, tensor_bytes
 from worker.engine.tidying import tidy
 from worker.engine.weights.finding import Weight, find_weights

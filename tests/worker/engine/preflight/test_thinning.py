@@ -5,7 +5,7 @@ from onnx import helper, numpy_helper
 
 from tests.engine_runs import pass_context
 from tests.onnx_models import branching, float_value, linear, model_of
-from worker.engine.measures import deflated_size
+from worker.engine.deflating import deflated_size
 from worker.engine.model_files import serialize
 from worker.engine.passes.float16 import Float16
 from worker.engine.preflight.thinning import (
