@@ -19,6 +19,7 @@ from worker.engine.weights.finding import Weight, find_weights
 
 MINIMUM_VALUES = 2
 MAX_CHAIN_NODES = 16
+VALUES_AT_ONCE = 2**16
 QUANTIZED_PARTS = ("quantized", "scale", "zero_point")
 
 
@@ -36,11 +37,11 @@ def layer_errors(
     for weight in find_weights(before, MINIMUM_VALUES):
         if not weight.uses:
             continue
-        original = numpy_helper.to_array(weight.tensor).astype(np.float64)
+        original = numpy_helper.to_array(weight.tensor)
         now = stored.read(weight)
         if now is None or now.shape != original.shape or np.array_equal(now, original):
             continue
-        sqnr = signal_to_noise_db(float(np.sum(original**2)), float(np.sum((original - now) ** 2)))
+        sqnr = signal_to_noise_db(*_energies(original, now))
         node = weight.uses[0].node
         errors.append(
             LayerError(
@@ -51,6 +52,21 @@ def layer_errors(
             )
         )
     return sorted(errors, key=lambda error: (error.sqnr_db or 0.0, error.weight))
+
+
+def _energies(original: Array, now: Array) -> tuple[float, float]:
+    """Return the sums of the squares of a weight and of its error, in double precision.
+
+    A part at a time: doubles of large weights would not fit the processor's caches.
+    """
+    signal = noise = 0.0
+    values, others = original.reshape(-1), now.reshape(-1)
+    for start in range(0, values.size, VALUES_AT_ONCE):
+        part = values[start : start + VALUES_AT_ONCE].astype(np.float64)
+        error = part - others[start : start + VALUES_AT_ONCE].astype(np.float64)
+        signal += float(part @ part)
+        noise += float(error @ error)
+    return signal, noise
 
 
 @dataclass(frozen=True)
@@ -75,12 +91,12 @@ class StoredWeights:
             {node.name: node for graph in graphs for node in graph.node if node.name},
         )
 
-    def read(self, weight: Weight) -> Floats | None:
+    def read(self, weight: Weight) -> Array | None:
         """Return a weight's values as the result computes with them; None where they are gone."""
         for name in (self._tidied.name(weight.name), self._consumed_name(weight)):
             value = None if name is None else self._evaluate(name)
             if value is not None and value.dtype.kind == "f":
-                return value.astype(np.float64)
+                return value
         return self._dequantize(weight)
 
     def _consumed_name(self, weight: Weight) -> str | None:

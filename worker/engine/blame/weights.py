@@ -86,9 +86,10 @@ def weight_facts(pairing: Pairing, segment: Segment, stored: StoredWeights) -> W
             if tensor is None or tensor.data_type not in {1, 11}:
                 continue
             weight = Weight(graph, tensor, [Use(node, index)])
-            before, after = numpy_helper.to_array(tensor).astype(np.float64), stored.read(weight)
-            if after is None or after.shape != before.shape or np.array_equal(before, after):
+            before, now = numpy_helper.to_array(tensor).astype(np.float64), stored.read(weight)
+            if now is None or now.shape != before.shape or np.array_equal(before, now):
                 continue
+            after = now.astype(np.float64)
             axes = weight.channel_axes
             axis = axes[0] if axes is not None and len(axes) == 1 else None
             found.append(WeightFacts(name, before, after, *_grid(pairing, segment, name), axis))
