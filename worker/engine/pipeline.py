@@ -111,6 +111,7 @@ def _report(original: Original, result: Result, progress: Progress) -> Report:
     if frontier is not None:
         summary = f"{frontier.conclusion} {verdict.summary}"
         verdict = verdict.model_copy(update={"summary": summary})
+        frontier = frontier.model_copy(update={"is_met": verdict.passed})
     return Report(
         verdict=verdict,
         before=figures.before,

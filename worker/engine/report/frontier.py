@@ -49,7 +49,7 @@ class Frontier(ReportPart):
 
     goal: Goal
     is_met: bool
-    """Whether the chosen point keeps all limits."""
+    """Whether the chosen point keeps all limits, as the verdict says."""
     conclusion: str
     """What was found, and what stood in the way, in one sentence."""
     points: list[FrontierPoint]

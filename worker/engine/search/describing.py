@@ -5,7 +5,7 @@ from typing import Literal
 
 from worker.engine.decibels import EQUAL_DB
 from worker.engine.report.frontier import Frontier, FrontierPoint, Role
-from worker.engine.search.choosing import keeps_limits, pareto_optimal, tied_for_best
+from worker.engine.search.choosing import cost, keeps_limits, pareto_optimal, tied_for_best
 from worker.engine.search.point import Attempt, Point
 from worker.engine.search.study import Study
 from worker.engine.spec import Goal, Spec
@@ -125,6 +125,8 @@ def _why_nothing_pays(study: Study) -> str:
             f"none could be: {reasons[0]}" if reasons else "nothing is allowed that could be tried"
         )
     missing = sorted({gate.gate for point in others for gate in point.missed})
+    if any(cost(study.goal, point) < 1 for point in others if keeps_limits(study.goal, point)):
+        return "none of those that were measured as a result is keeps the limits"
     if any(point.meets_goal for point in others):
         return f"none that keeps the limits is {OBJECTIVES[study.goal.minimize]}"
     return f"each misses {' or '.join(missing)}"

@@ -1,7 +1,7 @@
 """What a search knows of one candidate once its model is out of memory."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,9 +58,17 @@ class Point:
     warnings: list[str]
     duration_seconds: float
 
-    def measure_again(self, latency: Latency | None, limits: Gates) -> None:
-        """Put a better measurement of the latency in the place of the first, and judge it."""
-        self.measured = replace(self.measured, latency=latency)
+    def measure_again(
+        self,
+        latency: Latency | None,
+        limits: Gates,
+        others: Mapping[str, object] | None = None,
+    ) -> None:
+        """Put a better measurement of the latency in the place of the first, and judge it.
+
+        `others` are further parts of the report that were measured with it.
+        """
+        self.measured = replace(self.measured, latency=latency, others=others or {})
         self.gates = judge_gates(limits, self.measured)
 
     @property
@@ -121,9 +129,9 @@ class Point:
 
 
 def judge_gates(gates: Gates, measured: Measurements) -> list[GateResult]:
-    """Return each gate on what is measured of every candidate, and whether it holds.
+    """Return each gate on what was measured of a candidate, and whether it holds.
 
-    Limits on other parts of the report, such as the time to load, are judged of the choice only.
+    Limits on what is measured of a result only, such as the time to load, wait until it is.
     """
     limits = tuple(each for each in gates.limits if _part(each.figure) in measured.parts)
     return judge(gates.model_copy(update={"limits": limits}), measured, []).gates

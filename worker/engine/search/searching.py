@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Literal
 
 from worker.engine.candidate import Candidate
-from worker.engine.figures import Figures, measure_candidate
+from worker.engine.figures import Figures
 from worker.engine.original import Original
-from worker.engine.performance.latency import longest_seconds
 from worker.engine.progress import Progress
 from worker.engine.report.frontier import Frontier
 from worker.engine.search.budget import Budget, BudgetSpentError
 from worker.engine.search.candidates import search_candidates
-from worker.engine.search.choosing import misses_by_chance, pareto_optimal
+from worker.engine.search.choosing import pareto_optimal
+from worker.engine.search.confirming import confirm
 from worker.engine.search.describing import describe_frontier
 from worker.engine.search.good_enough import with_good_answers
 from worker.engine.search.point import Point
@@ -22,13 +22,8 @@ from worker.engine.search.timing_again import seconds_to_keep, time_contenders
 from worker.engine.spec import Goal
 
 ALTERNATIVES = 2
-MEASURED_AGAIN = 3
-"""Points that may turn out to miss a limit once they are measured as a job's result is."""
 SHARE_KEPT_BACK = 0.1
 LARGEST_SHARE = 0.5
-SHARE_FOR_TIMING = 0.5
-"""Of the time that is left for the end; the rest goes to loading and profiling."""
-FEWEST_PAIRS = 10
 LONGEST_PAIRS = 50
 """Pairs of runs that measuring the choice takes, and a little for its weights."""
 
@@ -62,7 +57,8 @@ def search(
         ended = _try_all(study)
         budget.reserve_seconds = to_finish
         time_contenders(study)
-    candidate, figures, chosen = _choose(study, progress)
+    confirmed = confirm(study, progress)
+    chosen, candidate = confirmed.point, confirmed.candidate
     others = _next_best(study, chosen)
     frontier = describe_frontier(study, [chosen, *others], ended)
     target = original.request.artifact_folder
@@ -73,7 +69,7 @@ def search(
         if point.artifact is not None
     ]
     candidate = replace(candidate, written=replace(candidate.written, artifact=artifact))
-    return Found(candidate, figures, frontier, alternatives)
+    return Found(candidate, confirmed.figures, frontier, alternatives)
 
 
 def _try_all(study: Study) -> Literal["nothing left to try", "budget spent"]:
@@ -88,42 +84,6 @@ def _time_to_finish(baseline: Point, budget: Budget) -> float:
     """Return the seconds to keep back for opening the choice and measuring it once more."""
     runs = 2 * LONGEST_PAIRS * baseline.seconds_of_a_run
     return min(LARGEST_SHARE * budget.seconds, SHARE_KEPT_BACK * budget.seconds + runs)
-
-
-def _choose(study: Study, progress: Progress) -> tuple[Candidate, Figures, Point]:
-    """Return the best point that still keeps the limits when it is measured like any result."""
-    best = [point for point in study.best if point.artifact is not None]
-    for number, point in enumerate(best, start=1):
-        candidate = study.reopen(point)
-        was_kept = point.meets_goal
-        figures = _measured(study, candidate, progress)
-        point.measure_again(figures.latency, study.goal.within)
-        is_last = number in {len(best), MEASURED_AGAIN} or study.budget.left_seconds <= 0
-        if is_last or point.meets_goal or not was_kept:
-            return candidate, figures, point
-    raise AssertionError("the original is always there to be chosen")
-
-
-def _measured(study: Study, candidate: Candidate, progress: Progress) -> Figures:
-    """Measure a candidate, and once more where only chance may have it miss the latency's limit.
-
-    Once only: a test that is repeated until it says yes says nothing.
-    """
-    figures = measure_candidate(study.original, candidate, progress, _runs_left(study))
-    limit, latency = study.goal.within.max_latency_ratio, figures.latency
-    if latency is None or not misses_by_chance(limit, latency) or study.budget.left_seconds <= 0:
-        return figures
-    return measure_candidate(study.original, candidate, progress, _runs_left(study))
-
-
-def _runs_left(study: Study) -> int | None:
-    """Return how many pairs of runs the time allows; None where as many as are wanted."""
-    original = next(point for point in study.points if point.is_original)
-    pair_seconds = 2 * original.seconds_of_a_run
-    seconds = SHARE_FOR_TIMING * study.budget.seconds_to_end
-    if not pair_seconds or seconds >= longest_seconds(pair_seconds):
-        return None
-    return max(FEWEST_PAIRS, int(seconds / pair_seconds))
 
 
 def _next_best(study: Study, chosen: Point) -> list[Point]:

@@ -261,7 +261,7 @@ def test_the_choice_is_timed_no_longer_than_the_time_that_is_left(reach, monkeyp
         return compare_latency(pair, feeds, inputs, options, report_progress)
 
     monkeypatch.setattr("worker.engine.performance.comparison.compare_latency", compare)
-    monkeypatch.setattr("worker.engine.search.searching.longest_seconds", lambda _: 3600.0)
+    monkeypatch.setattr("worker.engine.search.confirming.longest_seconds", lambda _: 3600.0)
 
     reach(minimize="size", within=LIMITS, budget_seconds=5)
 

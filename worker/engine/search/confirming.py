@@ -1,0 +1,93 @@
+"""The choice, measured as any job's result is: only what then keeps all limits is returned as such.
+
+A search measures each candidate for a moment, and not what only a result's report has, such as
+the time to load. So the point that leads may turn out to miss a limit, and another take its place.
+"""
+
+import time
+from dataclasses import dataclass
+
+from worker.engine.candidate import Candidate
+from worker.engine.figures import Figures, measure_candidate
+from worker.engine.performance.latency import longest_seconds
+from worker.engine.progress import Progress
+from worker.engine.search.choosing import misses_by_chance
+from worker.engine.search.point import Point
+from worker.engine.search.study import Study
+
+MOST_CONFIRMED = 3
+"""Points that may turn out to miss a limit, before the original is all that is left to try."""
+SHARE_FOR_TIMING = 0.5
+"""Of the time that is left for the end; the rest goes to loading and profiling."""
+FEWEST_PAIRS = 10
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """The choice, its model loaded, and its figures as the job's report shows them."""
+
+    point: Point
+    candidate: Candidate
+    figures: Figures
+
+
+def confirm(study: Study, progress: Progress) -> Confirmed:
+    """Measure the point that leads, then others as long as those miss a limit they had kept.
+
+    Where all of them do, the original is returned if it keeps the limits, else the closest.
+    """
+    known: dict[Point, Figures] = {}
+    while True:
+        started = time.perf_counter()
+        point = _leading(study, known)
+        candidate = study.reopen(point)
+        if point in known:
+            return Confirmed(point, candidate, known[point])
+        figures = _measured(study, candidate, progress)
+        point.measure_again(figures.latency, study.goal.within, _others(figures, candidate))
+        if point.meets_goal:
+            return Confirmed(point, candidate, figures)
+        known[point] = figures
+        # What comes next takes about as long as this did.
+        study.budget.reserve_seconds = time.perf_counter() - started
+
+
+def _leading(study: Study, known: dict[Point, Figures]) -> Point:
+    """Return the best point; once enough of them or the time are gone, the original or a known."""
+    points = [point for point in study.best if point.artifact is not None]
+    if known and (len(known) >= MOST_CONFIRMED or study.budget.left_seconds <= 0):
+        points = [point for point in points if point in known or point.is_original]
+    return points[0]
+
+
+def _others(figures: Figures, candidate: Candidate) -> dict[str, object]:
+    """Return the parts of the report that gates may name and only a result has."""
+    performance = figures.performance
+    return {
+        "loading": performance and performance.loading,
+        "kernels": performance and performance.kernels,
+        "layers": figures.layers,
+        "passes": candidate.written.making.reports,
+    }
+
+
+def _measured(study: Study, candidate: Candidate, progress: Progress) -> Figures:
+    """Measure a candidate, and once more where only chance may have it miss the latency's limit.
+
+    Once only: a test that is repeated until it says yes says nothing.
+    """
+    figures = measure_candidate(study.original, candidate, progress, _runs_left(study))
+    limit, latency = study.goal.within.max_latency_ratio, figures.latency
+    if latency is None or not misses_by_chance(limit, latency) or study.budget.left_seconds <= 0:
+        return figures
+    return measure_candidate(study.original, candidate, progress, _runs_left(study))
+
+
+def _runs_left(study: Study) -> int | None:
+    """Return how many pairs of runs the time allows; None where as many as are wanted."""
+    original = next(point for point in study.points if point.is_original)
+    pair_seconds = 2 * original.seconds_of_a_run
+    seconds = SHARE_FOR_TIMING * study.budget.seconds_to_end
+    if not pair_seconds or seconds >= longest_seconds(pair_seconds):
+        return None
+    return max(FEWEST_PAIRS, int(seconds / pair_seconds))
