@@ -19,6 +19,9 @@ Quality = Literal["accuracy_drop", "min_sqnr_db", "min_agreement"]
 """By which figure the answers are judged: the first of these that all results have."""
 
 SUPERLATIVES = {"size": "smallest", "latency": "fastest", "balanced": "best balanced"}
+TIED_WITHIN = 1.05
+"""Jobs are timed at different moments, each beside its original: costs with a latency in them that
+are no further apart than so do not tell which job is the best."""
 
 
 class BestBy(BaseModel):
@@ -145,8 +148,41 @@ def _best(
     so_far = ", so far" if _goes_on(jobs) else ""
     if len(holding) == 1:
         return Best(best.id, f"the only job whose gates hold{so_far}")
-    word = SUPERLATIVES[best_by.minimize]
-    return Best(best.id, f"the {word} of {len(holding)} jobs whose gates hold{so_far}")
+    reason = f"the {SUPERLATIVES[best_by.minimize]} of {len(holding)} jobs whose gates hold"
+    tied = _tied_with(best, holding, figures, best_by.minimize)
+    if len(tied) > 1:
+        best = min(tied, key=lambda job: _order_of_tied(figures[job.id], quality))
+        reason += (
+            f", taken from {len(tied)} whose timings are too close to tell: its answers are closer,"
+            " or as close in a file that is no larger"
+        )
+    return Best(best.id, reason + so_far)
+
+
+def _tied_with(
+    best: JobRow,
+    jobs: Sequence[JobRow],
+    figures: dict[str, Figures],
+    minimize: Literal["size", "latency", "balanced"],
+) -> list[JobRow]:
+    """Return the jobs that their timings do not tell from the best; sizes are exact."""
+    least = figures[best.id].cost(minimize)
+    if minimize == "size" or least is None:
+        return [best]
+    costs = {job.id: figures[job.id].cost(minimize) for job in jobs}
+    return [
+        job for job in jobs if (cost := costs[job.id]) is not None and cost <= TIED_WITHIN * least
+    ]
+
+
+def _order_of_tied(figures: Figures, quality: Quality | None) -> tuple[float, float, float]:
+    """Return what one of several equally fast jobs is chosen by, as a search does: answers first.
+
+    Whole decibels come before scores, which may gain or lose a sample by luck.
+    """
+    loss = None if quality is None else figures.loss(quality)
+    decibels = 0.0 if figures.min_sqnr_db is None else round(figures.min_sqnr_db)
+    return -decibels, inf if loss is None else loss, figures.size_ratio
 
 
 def _order(

@@ -134,6 +134,24 @@ def test_of_equally_small_jobs_the_fastest_is_the_best():
     assert (best.job_id, best.reason) == ("b", "the smallest of 3 jobs whose gates hold")
 
 
+def test_timings_that_are_too_close_to_tell_leave_it_to_the_answers():
+    jobs = [
+        succeeded("a", latency=0.49, min_sqnr_db=20.0),
+        succeeded("b", latency=0.50, min_sqnr_db=40.0),
+        succeeded("c", latency=0.50, min_sqnr_db=40.2, size=0.25),
+        succeeded("slower", latency=0.60, min_sqnr_db=90.0),
+        succeeded("missed", latency=0.49, min_sqnr_db=90.0, missed=["max_size_ratio"]),
+    ]
+
+    best = compare(jobs, FASTEST).best
+
+    assert best.job_id == "c"
+    assert best.reason == (
+        "the fastest of 4 jobs whose gates hold, taken from 3 whose timings are too close to tell:"
+        " its answers are closer, or as close in a file that is no larger"
+    )
+
+
 def test_says_what_the_closest_job_misses_where_none_keeps_its_gates():
     jobs = [
         succeeded("far", size=0.1, missed=["min_sqnr_db", "max_accuracy_drop"]),
