@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 
 from worker.engine.blame.effects import Budget
 from worker.engine.blame.finding import Investigation, describe, investigate
+from worker.engine.blame.judging import Judge
 from worker.engine.blame.mending import Job, exchange, mend
 from worker.engine.blame.pairing import ModelPair
 from worker.engine.candidate import Candidate, pass_context
@@ -18,7 +20,6 @@ from worker.engine.passes.base import Pass
 from worker.engine.progress import Progress
 from worker.engine.report.blame import Blame, CurvePoint
 from worker.engine.runtime import run
-from worker.engine.samples import Feeds
 
 MAX_BYTES = 2**30
 """Of weights: a larger model would take more memory than the job may have."""
@@ -27,6 +28,8 @@ RUNS_OF_A_BUDGET = 20
 LOOKING_SHARE = 0.3
 """Of the budget, for finding out what is wrong; the rest is for mending what stands out. Counted in
 processor time, so that a busy machine finds the same."""
+JUDGING_SHARE = 0.1
+"""Of the budget, for all samples of what mends a result; slower models are judged by fewer."""
 SAMPLES_SECONDS = 0.1
 """Of processor time, for a run of all samples: slower models are looked at on fewer."""
 UNEXPLAINED_DB = 3.0
@@ -51,7 +54,9 @@ def find_blame(original: Original, candidate: Candidate, folder: Path) -> Blame 
     looking = Budget(LOOKING_SHARE * options.budget_seconds, time.process_time)
     written = candidate.written
     count = max(1, min(options.samples, int(SAMPLES_SECONDS / run_seconds)))
-    samples = _telling_samples(original, candidate, count)
+    most = max(count, int(JUDGING_SHARE * options.budget_seconds / run_seconds))
+    judge = Judge(original, candidate, most, count)
+    samples = judge.of_result.telling
     pair = ModelPair(written.prepared.model, written.loaded.model, written.making.tidied)
     found = investigate(pair, samples, folder / "blame", looking)
     if not found.effects:
@@ -59,8 +64,9 @@ def find_blame(original: Original, candidate: Candidate, folder: Path) -> Blame 
     result_db = found.fidelity_of(written.loaded.model)
     nodes = describe(found, samples if looking.left > 0 else samples[:1])
     points = exchange(found, budget)
-    job = _job(original, candidate, folder / "blame")
-    mending = mend(found, job, result_db, folder / "blame", budget)
+    job = _job(original, candidate, folder / "blame", judge)
+    job = replace(job, seconds=job.seconds + len(judge.samples) * run_seconds)
+    mending = mend(found, job, judge.of_result.sqnr_db, folder / "blame", budget)
     start = CurvePoint(nodes=0, kept=[], sqnr_db=result_db, is_rerun=True)
     return Blame(
         data=original.samples.evaluation.origin,
@@ -71,17 +77,6 @@ def find_blame(original: Original, candidate: Candidate, folder: Path) -> Blame 
         repair=mending.repair,
         notes=[*found.notes, *_unexplained(found, result_db)],
     )
-
-
-def _telling_samples(original: Original, candidate: Candidate, count: int) -> list[Feeds]:
-    """Return the samples whose answers moved most, one of each output, and the first ones.
-
-    Those may say nothing: a classifier that is sure of a sample hides every rounding before it.
-    """
-    worst = [output.worst_sample for output in candidate.comparison.fidelity]
-    wanted = set(list(dict.fromkeys([*worst, *range(count)]))[:count])
-    places = enumerate(original.samples.evaluation)
-    return [sample.feeds for place, sample in places if place in wanted]
 
 
 def _is_too_large(original: Original) -> bool:
@@ -110,7 +105,7 @@ def _unexplained(found: Investigation, result_db: float) -> list[str]:
     return [note]
 
 
-def _job(original: Original, candidate: Candidate, folder: Path) -> Job:
+def _job(original: Original, candidate: Candidate, folder: Path, judge: Judge) -> Job:
     """Return how to make the candidate again."""
     making = candidate.written.making
 
@@ -125,4 +120,5 @@ def _job(original: Original, candidate: Candidate, folder: Path) -> Job:
         changed=[set(report.changed_nodes) for report in making.reports],
         seconds=sum(report.duration_seconds for report in making.reports),
         run=make,
+        judge=judge.of,
     )

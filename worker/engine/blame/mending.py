@@ -8,6 +8,7 @@ import onnx
 
 from worker.engine.blame.effects import Budget, Effect, culprits, is_extraordinary
 from worker.engine.blame.finding import Investigation, investigate
+from worker.engine.blame.judging import Judged
 from worker.engine.blame.pairing import ModelPair, Pairing, Segment
 from worker.engine.blame.remedies import Remedy, remedied
 from worker.engine.errors import EngineError
@@ -33,8 +34,9 @@ class Job:
         spec: the user's own.
         resolved: its passes with every measured choice written out.
         changed: the names of the nodes that each pass changed.
-        seconds: how long they took.
+        seconds: how long they and judging what they make take.
         run: makes the model of the given passes.
+        judge: compares a model with the original.
     """
 
     spec: Spec
@@ -42,6 +44,7 @@ class Job:
     changed: Sequence[Collection[str]]
     seconds: float
     run: Callable[[Sequence[Pass]], onnx.ModelProto]
+    judge: Callable[[onnx.ModelProto], Judged]
 
 
 @dataclass
@@ -70,7 +73,10 @@ def exchange(found: Investigation, budget: Budget) -> list[CurvePoint]:
 
 
 def mend(found: Investigation, job: Job, result_db: float, folder: Path, budget: Budget) -> Mending:
-    """Leave out the nodes that stand out, run the passes again, and look what stands out then."""
+    """Leave out the nodes that stand out, run the passes again, and look what stands out then.
+
+    `result_db` is what the job judges the result to be.
+    """
     mending = Mending()
     target_db = max(MENDED_DB, job.spec.gates.min_sqnr_db or MENDED_DB)
     tried: dict[str, int] = {}
@@ -96,12 +102,14 @@ def mend(found: Investigation, job: Job, result_db: float, folder: Path, budget:
                 CurvePoint(nodes=len(tried), kept=names, sqnr_db=decibels, is_rerun=True)
             )
             is_short = decibels < _exchanged(found, tried) - SHORTFALL_DB
-            if decibels >= best_db + LEAST_GAIN_DB:
-                best_db = decibels
-                mending.repair = _repair(job.spec, remedy, decibels)
+            judged = job.judge(model)
+            if judged.sqnr_db >= best_db + LEAST_GAIN_DB:
+                best_db = judged.sqnr_db
+                mending.repair = _repair(job.spec, remedy, judged)
+            # What is mended may hide what is left on these samples: others tell more of it now.
             pair = ModelPair(found.pairing.pair.original, model)
             current = investigate(
-                pair, found.board.samples, folder / f"round_{number}", Budget(budget.left / 2)
+                pair, judged.telling, folder / f"round_{number}", Budget(budget.left / 2)
             )
         except EngineError:
             break  # what was measured so far stands
@@ -158,11 +166,12 @@ def _readers(pairing: Pairing, names: Collection[str]) -> list[str]:
     return found
 
 
-def _repair(spec: Spec, remedy: Remedy, decibels: float) -> Repair:
+def _repair(spec: Spec, remedy: Remedy, judged: Judged) -> Repair:
     return Repair(
         spec=spec.model_copy(update={"passes": remedy.passes}),
         change=remedy.words,
-        sqnr_db=decibels,
+        sqnr_db=judged.sqnr_db,
+        samples=judged.count,
     )
 
 

@@ -13,6 +13,7 @@ from worker.engine.decibels import EQUAL_DB
 from worker.engine.errors import PassError
 from worker.engine.fidelity import OutputComparison
 from worker.engine.gates import sqnr_of
+from worker.engine.report.quality import OutputFidelity
 from worker.engine.runtime import open_session, run
 from worker.engine.samples import Array, Feeds
 
@@ -77,7 +78,15 @@ def worst_db(comparisons: Sequence[OutputComparison]) -> float:
     Raises:
         PassError: no output is floating point.
     """
-    results = [comparison.result("dataset") for comparison in comparisons]
+    return worst_part_db([comparison.result("dataset") for comparison in comparisons])
+
+
+def worst_part_db(results: Sequence[OutputFidelity]) -> float:
+    """Return the same of outputs that were compared.
+
+    Raises:
+        PassError: no output is floating point.
+    """
     figures = [figure for result in results if (figure := sqnr_of(result)) is not None]
     if not figures:
         raise PassError("no output is floating point")

@@ -72,6 +72,8 @@ class Repair(ReportPart):
     change: str
     sqnr_db: float
     """Of the worst output, measured by running the passes again with the change."""
+    samples: int
+    """On how many samples of the evaluation: all of them, unless the time did not allow it."""
 
 
 class Blame(ReportPart):

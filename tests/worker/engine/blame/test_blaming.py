@@ -107,6 +107,9 @@ def test_finds_a_planted_fault_and_mends_it(job, fault, options, words):
     spec = Spec.model_validate_json(blame.repair.spec.model_dump_json())
     mended = job(planted.model, spec.model_dump(mode="json"))
     assert mended.fidelity[0].sqnr_db > sound.fidelity[0].sqnr_db - 1
+    # The figure that was promised is the one that the job gets, on all of the evaluation.
+    assert blame.repair.samples == mended.fidelity[0].samples == 16
+    assert blame.repair.sqnr_db == pytest.approx(mended.fidelity[0].sqnr_db, abs=0.01)
 
 
 def test_stores_a_weight_at_more_bits_that_has_too_few(job):

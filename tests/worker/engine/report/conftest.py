@@ -137,7 +137,9 @@ def report():
                 CurvePoint(nodes=1, kept=["conv|1"], sqnr_db=30.0, is_rerun=False),
                 CurvePoint(nodes=1, kept=["conv|1"], sqnr_db=29.0, is_rerun=True),
             ],
-            repair=Repair(spec=Spec(passes=[Float16()]), change="nodes_to_exclude", sqnr_db=29.0),
+            repair=Repair(
+                spec=Spec(passes=[Float16()]), change="nodes_to_exclude", sqnr_db=29.0, samples=13
+            ),
         ),
         passes=[
             PassReport(

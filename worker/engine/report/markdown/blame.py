@@ -59,6 +59,7 @@ def _repair(blame: Blame) -> str:
     if blame.repair is None:
         return ""
     return (
-        f"Repair: {escaped(blame.repair.change)}, which gives {blame.repair.sqnr_db:.1f} dB;"
-        " `blame.repair.spec` of the JSON report is ready to be submitted."
+        f"Repair: {escaped(blame.repair.change)}, which gives {blame.repair.sqnr_db:.1f} dB on"
+        f" {blame.repair.samples} samples of the evaluation; `blame.repair.spec` of the JSON report"
+        " is ready to be submitted."
     )
