@@ -12,8 +12,10 @@ from celery.signals import setup_logging, worker_process_init, worker_process_sh
 from app.logs import configure_logging
 from app.queue import celery_settings
 from app.settings import Settings
+from worker import transport
 from worker.tasks import process_reaper, process_runner
 
+transport.register()
 settings = Settings()
 app = Celery("onnxpress")
 app.conf.update(celery_settings(settings))
