@@ -1,6 +1,6 @@
 """Uploaded datasets: one row for the same bytes and transform in a workspace."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -59,6 +59,17 @@ def get_locked(session: Session, workspace: str, dataset_id: str) -> DatasetRow:
     """
     query = select(DatasetRow).where(DatasetRow.id == dataset_id, DatasetRow.workspace == workspace)
     return _existing(session.scalar(query.with_for_update()), dataset_id)
+
+
+def get_all_locked(
+    session: Session, workspace: str, dataset_ids: Iterable[str | None]
+) -> Sequence[DatasetRow]:
+    """Return those of the datasets that are named, each as by `get_locked`.
+
+    They are locked in one order, so that two callers never wait for each other.
+    """
+    named = sorted(set(filter(None, dataset_ids)))
+    return [get_locked(session, workspace, dataset_id) for dataset_id in named]
 
 
 def list(  # noqa: A001 - the repositories' common verb, always called as `datasets.list`

@@ -224,7 +224,18 @@ def cancel_all(
         for column in (getattr(JobRow, name),)
     }
     values["state"] = case((is_queued, "cancelled"), else_="cancelling")
-    return _move_all(session, values, *which, JobRow.state.in_(("queued", "running")))
+    movable = in_one_order(*which, JobRow.state.in_(("queued", "running")))
+    return _move_all(session, values, *movable)
+
+
+def in_one_order(*conditions: ColumnElement[bool]) -> Sequence[ColumnElement[bool]]:
+    """Return conditions under which an UPDATE locks all its jobs in the order of their ids.
+
+    Two moves of many jobs, which find them by different indexes, then never wait for each other.
+    The conditions stay beside, for what moved while it was waited for.
+    """
+    found = select(JobRow.id).where(*conditions).order_by(JobRow.id).with_for_update()
+    return (JobRow.id.in_(found), *conditions)
 
 
 def confirm_cancel(
@@ -256,7 +267,8 @@ def retry_all(
         "next_send_at": now + timedelta(seconds=resend_seconds),
         "queued_at": now,
     }
-    return _move_all(session, values, *which, JobRow.state.in_(("failed", "cancelled")))
+    movable = in_one_order(*which, JobRow.state.in_(("failed", "cancelled")))
+    return _move_all(session, values, *movable)
 
 
 def _is_running_lapsed(now: datetime) -> ColumnElement[bool]:

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.db import database_now
-from app.repositories.jobs import TERMINAL_STATES
+from app.repositories.jobs import TERMINAL_STATES, in_one_order
 from app.tables import JobRow, JobState, JsonObject
 
 LONGEST_RESEND_SECONDS = 3600.0
@@ -52,7 +52,7 @@ def make_due(session: Session, job_ids: Collection[str] | None = None) -> int:
         conditions = (*conditions, JobRow.id.in_(job_ids))
     statement = (
         update(JobRow)
-        .where(*conditions)
+        .where(*in_one_order(*conditions))
         .values(sends=0, next_send_at=database_now(session))
         .returning(JobRow.id)
     )
@@ -125,7 +125,7 @@ def _end(
 ) -> Sequence[str]:
     statement = (
         update(JobRow)
-        .where(condition)
+        .where(*in_one_order(condition))
         .values(
             state=state,
             error=error,

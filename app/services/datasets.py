@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -110,20 +111,18 @@ def get(context: ServiceContext, workspace: str, dataset_id: str) -> DatasetRow:
         return datasets.get(session, workspace, dataset_id)
 
 
-def get_fitting(
-    session: Session, workspace: str, dataset_id: str | None, model: ModelRow
-) -> DatasetRow | None:
-    """Return a dataset that fits the model, locked, for a job that is about to need it.
+def hold_fitting(
+    session: Session, workspace: str, dataset_ids: Iterable[str | None], model: ModelRow
+) -> None:
+    """Lock the datasets that a job is about to need, and see that they fit the model.
 
     Raises:
-        NotFoundError: there is no such dataset in the workspace.
-        InvalidDatasetError: it does not fit; the message lists all that is wrong.
+        NotFoundError: one of them is not in the workspace.
+        InvalidDatasetError: one does not fit; the message lists all that is wrong.
     """
-    if dataset_id is None:
-        return None
-    row = datasets.get_locked(session, workspace, dataset_id)
-    check_fit(DatasetInfo.model_validate(row.info), ModelInfo.model_validate(model.info).inputs)
-    return row
+    inputs = ModelInfo.model_validate(model.info).inputs
+    for row in datasets.get_all_locked(session, workspace, dataset_ids):
+        check_fit(DatasetInfo.model_validate(row.info), inputs)
 
 
 def delete(context: ServiceContext, workspace: str, dataset_id: str) -> None:

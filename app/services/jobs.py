@@ -90,8 +90,8 @@ def require_uploads(session: Session, row: JobRow | SweepRow) -> None:
         detail = "its model was deleted; upload it and submit anew"
         raise ConflictError(detail, code="model_gone") from error
     try:
-        for dataset_id in filter(None, (row.calibration_dataset_id, row.evaluation_dataset_id)):
-            datasets.get_locked(session, row.workspace, dataset_id)
+        needed = (row.calibration_dataset_id, row.evaluation_dataset_id)
+        datasets.get_all_locked(session, row.workspace, needed)
     except NotFoundError as error:
         detail = "its dataset was deleted; upload it and submit anew"
         raise ConflictError(detail, code="dataset_gone") from error

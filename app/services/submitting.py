@@ -121,8 +121,8 @@ def _add(
     )
     with context.session_factory.begin() as session:
         model = models.get_locked(session, workspace, submission.model_id)
-        for dataset_id in (new_job.calibration_dataset_id, new_job.evaluation_dataset_id):
-            datasets.get_fitting(session, workspace, dataset_id, model)
+        needed = (new_job.calibration_dataset_id, new_job.evaluation_dataset_id)
+        datasets.hold_fitting(session, workspace, needed, model)
         row = jobs.add(session, new_job, resend_seconds=context.settings.resend_seconds)
         if key is not None:
             idempotency.complete(session, workspace, key, job_id=row.id)

@@ -217,8 +217,8 @@ def _add(
     )
     with context.session_factory.begin() as session:
         model = models.get_locked(session, workspace, submission.model_id)
-        for dataset_id in (new_sweep.calibration_dataset_id, new_sweep.evaluation_dataset_id):
-            datasets.get_fitting(session, workspace, dataset_id, model)
+        needed = (new_sweep.calibration_dataset_id, new_sweep.evaluation_dataset_id)
+        datasets.hold_fitting(session, workspace, needed, model)
         row = sweeps.add(session, new_sweep)
         new_jobs = [
             NewJob(

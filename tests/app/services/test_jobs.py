@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
 
+import onnx
 import pytest
 from sqlalchemy import event
 
@@ -36,12 +37,13 @@ def upload(service, content):
     return writer.finish()
 
 
-def add_model(service):
-    return models.add(service, "ours", upload(service, model_bytes()))[0].id
+def add_model(service, content=None):
+    return models.add(service, "ours", upload(service, content or model_bytes()))[0].id
 
 
-def add_dataset(service):
-    return datasets.add(service, "ours", NewUpload(upload(service, dataset_bytes())))[0].id
+def add_dataset(service, samples=8):
+    content = dataset_bytes(samples=samples)
+    return datasets.add(service, "ours", NewUpload(upload(service, content)))[0].id
 
 
 def cancelled_job(service, model_id, dataset_id):
@@ -106,3 +108,37 @@ def test_what_comes_again_while_it_is_deleted_is_new(service, add):
     again = run_within(service, partial(delete, service, "ours", known), partial(add, service))
 
     assert again != known
+
+
+def submit_job(service, model_id, calibration, evaluation):
+    submission = Submission(model_id, SPEC, calibration, evaluation)
+    return submitting.submit(service, "ours", submission, None).job.id
+
+
+def submit_sweep(service, model_id, calibration, evaluation):
+    submission = SweepSubmission(model_id, [SPEC], ["#"], [{}], calibration, evaluation)
+    return sweeps.submit(service, "ours", submission, None).view.standing.row.id
+
+
+def retry_job(service, model_id, calibration, evaluation):
+    job_id = submit_job(service, model_id, calibration, evaluation)
+    jobs.cancel(service, "ours", job_id)
+    return jobs.retry(service, "ours", job_id).id
+
+
+@pytest.mark.parametrize("call", [submit_job, submit_sweep, retry_job])
+def test_calls_that_name_the_same_datasets_in_swapped_roles_never_wait_for_each_other(
+    service, call
+):
+    one, other = add_dataset(service), add_dataset(service, samples=9)
+    renamed = onnx.load_from_string(model_bytes())
+    renamed.graph.name = "renamed"
+    named = [
+        (add_model(service), one, other),
+        (add_model(service, renamed.SerializeToString()), other, one),
+    ]
+
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda ids: call(service, *ids), named * 50))
+
+    assert len(set(made)) == 100
