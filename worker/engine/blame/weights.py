@@ -85,7 +85,7 @@ def weight_facts(pairing: Pairing, segment: Segment, stored: StoredWeights) -> W
             tensor = pairing.before.initializers.get(name)
             if tensor is None or tensor.data_type not in {1, 11}:
                 continue
-            weight = Weight(graph, tensor, [Use(node, index)])
+            weight = Weight(graph, tensor, [Use(node, index, graph)])
             before, now = numpy_helper.to_array(tensor).astype(np.float64), stored.read(weight)
             if now is None or now.shape != before.shape or np.array_equal(before, now):
                 continue

@@ -12,10 +12,11 @@ FLOAT_TYPES = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE}
 
 @dataclass
 class Use:
-    """One node that reads a weight, and at which of its inputs."""
+    """One node that reads a weight, at which of its inputs, and the graph that the node is in."""
 
     node: onnx.NodeProto
     input_index: int
+    graph: onnx.GraphProto
 
 
 @dataclass
@@ -55,6 +56,15 @@ class Weight:
         """Return whether the owner is the model's own graph, not a subgraph."""
         return self.graph is model.graph
 
+    def only_use(self, model: onnx.ModelProto) -> Use | None:
+        """Return the weight's one use, where both are in the model's own graph; else None.
+
+        What a node in a body reads besides is not to be had by a run of the model.
+        """
+        if len(self.uses) != 1 or not self.is_in_main_graph(model):
+            return None
+        return self.uses[0] if self.uses[0].graph is model.graph else None
+
 
 def find_weights(model: onnx.ModelProto, minimum_values: int = 1) -> list[Weight]:
     """Return the float initializers that no caller can override, in graph order.
@@ -80,6 +90,6 @@ def _visit(graph: onnx.GraphProto, outer: dict[str, Weight], found: list[Weight]
     for node in graph.node:
         for index, name in enumerate(node.input):
             if name in scope:
-                scope[name].uses.append(Use(node, index))
+                scope[name].uses.append(Use(node, index, graph))
         for body in subgraphs(node):
             _visit(body, scope, found)

@@ -191,10 +191,10 @@ def collect(
 
 def _multiplied_inputs(weight: Weight, model: onnx.ModelProto) -> int | None:
     """Return how many inputs a weight is contracted with; None where moments do not tell."""
-    if not weight.is_in_main_graph(model) or len(weight.uses) != 1:
+    use = weight.only_use(model)
+    if use is None or use.input_index != 1:
         return None
-    use = weight.uses[0]
-    return _input_count(use.node, tuple(weight.tensor.dims)) if use.input_index == 1 else None
+    return _input_count(use.node, tuple(weight.tensor.dims))
 
 
 def _with_outputs(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:

@@ -10,7 +10,7 @@ from worker.engine.graphs import default_opset
 from worker.engine.names import NameGiver, taken_names
 from worker.engine.node_trials import NodeTrials
 from worker.engine.samples import Feeds
-from worker.engine.weights.finding import Weight, find_weights
+from worker.engine.weights.finding import Use, Weight, find_weights
 from worker.engine.weights.grids import Layout, block_layout, round_to_grid, scales_of
 from worker.engine.weights.storage import NATIVE_OPSET, WeightStorage
 
@@ -23,11 +23,12 @@ FASTER_RATIO = 0.9
 
 def native_layout(weight: Weight, model: onnx.ModelProto, block_size: int) -> Layout | None:
     """Return the layout of a weight's packed form; None where its node has none."""
-    if default_opset(model) < NATIVE_OPSET or not weight.is_in_main_graph(model):
+    use = weight.only_use(model)
+    if default_opset(model) < NATIVE_OPSET or use is None:
         return None
     shape = tuple(weight.tensor.dims)
     is_matrix = len(shape) == 2 and weight.tensor.data_type == TensorProto.FLOAT
-    if not is_matrix or len(weight.uses) != 1 or not _multiplies_columns(weight):
+    if not is_matrix or not _multiplies_columns(use):
         return None
     layout = block_layout(shape, contraction_first=True, block_size=block_size)
     return layout if layout is not None and layout.shape[1] in BLOCK_SIZES else None
@@ -64,9 +65,8 @@ def _packed(model: onnx.ModelProto, bits: int, block_size: int) -> onnx.ModelPro
     return packed
 
 
-def _multiplies_columns(weight: Weight) -> bool:
-    """Return whether the weight is the (K, N) that a MatMul or a plain Gemm multiplies with."""
-    use = weight.uses[0]
+def _multiplies_columns(use: Use) -> bool:
+    """Return whether a MatMul or a plain Gemm multiplies with the weight, as its (K, N)."""
     attributes = {attribute.name: attribute for attribute in use.node.attribute}
     is_transposed = any(attributes[n].i for n in ("transA", "transB") if n in attributes)
     is_scaled = any(attributes[n].f != 1 for n in ("alpha", "beta") if n in attributes)

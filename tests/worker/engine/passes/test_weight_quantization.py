@@ -66,6 +66,17 @@ def test_onnxruntime_folds_weights_inside_a_loop_too(tmp_path):
     assert np.allclose(answers(result.model, {"x": np.ones((1, 4), np.float32)}), 1, atol=1e-3)
 
 
+def test_weights_of_the_graph_that_a_loop_multiplies_with_take_four_bits_with_data_too(tmp_path):
+    model = loop_model(32)
+    model.opset_import[0].version = 21
+    rows = np.ones((1, 32), np.float32)
+
+    result = apply(WeightQuantization(bits=4), model, tmp_path, [Sample({"x": rows})])
+
+    assert result.changed_nodes == ["with_outer", "in_body"]
+    assert np.allclose(answers(result.model, {"x": rows}), 1, atol=0.1)
+
+
 def test_calibration_data_improves_four_bit_answers(tmp_path):
     random = np.random.default_rng(5)
     mixing = random.normal(size=(6, 64))

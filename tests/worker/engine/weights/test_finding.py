@@ -41,6 +41,13 @@ def test_finds_the_weights_of_the_graph_and_of_its_subgraphs():
     assert [use.node.name for use in weights["outer"].uses] == ["with_outer"]
 
 
+def test_a_use_in_a_body_is_no_use_in_the_graph_itself():
+    model, plain = loop_model(), linear(np.ones((4, 3)))
+
+    assert [weight.only_use(model) for weight in find_weights(model)] == [None, None]
+    assert find_weights(plain)[0].only_use(plain).node.name == "matmul"
+
+
 def test_leaves_out_small_and_integer_weights():
     names = [weight.name for weight in find_weights(linear(np.ones((4, 3))), minimum_values=12)]
 
