@@ -17,9 +17,10 @@ MAX_BATCH_BYTES = 2**18
 class BatchRunner:
     """Runs samples together while the model answers each as it does alone.
 
-    Every batch has one of its samples run alone as well, another one each time. A model with ranges
-    found at run time, or whose kernels round differently for several rows, differs there and is run
-    one by one from then on.
+    Every batch has one of its samples run alone as well, another one each time, and the first batch
+    those at both ends: where the first axis is time, what comes before or behind a sample tells
+    there. A model with ranges found at run time, or whose kernels round differently for several
+    rows, differs too, and is run one by one from then on.
     """
 
     def __init__(self, session: Session, failure: type[EngineError]) -> None:
@@ -63,10 +64,15 @@ class BatchRunner:
             return None
         parts = [np.split(output, len(group)) for output in outputs]
         answers = [list(answer) for answer in zip(*parts, strict=True)]
-        place = next(self._checks) % len(group)
-        alone = self._run_alone(group[place])
-        pairs = zip(answers[place], alone, strict=True)
-        return answers if all(_is_same(one, other) for one, other in pairs) else None
+        turn = next(self._checks)
+        places = [turn % len(group)] if turn else [0, len(group) - 1]
+        is_same = all(self._is_alone_as(group[place], answers[place]) for place in places)
+        return answers if is_same else None
+
+    def _is_alone_as(self, feeds: Feeds, answer: Sequence[Array]) -> bool:
+        """Return whether a sample has the same answer where it is run alone."""
+        pairs = zip(answer, self._run_alone(feeds), strict=True)
+        return all(_is_same(one, other) for one, other in pairs)
 
 
 class Groups:

@@ -31,11 +31,11 @@ def answers(model, group):
     return [outputs[0].tolist() for outputs in runner.run(group)]
 
 
-def test_runs_samples_together_and_one_of_them_alone(runs):
+def test_runs_samples_together_and_those_at_the_ends_alone(runs):
     found = answers(linear([[1, 0], [0, 2]]), rows([1, 2], [3, 4], [5, 6]))
 
     assert found == [[[1, 4]], [[3, 8]], [[5, 12]]]
-    assert runs == [3, 1]
+    assert runs == [3, 1, 1]
 
 
 def test_checks_another_sample_each_time(monkeypatch):
@@ -49,7 +49,7 @@ def test_checks_another_sample_each_time(monkeypatch):
     for _ in range(3):
         runner.run(rows([1, 0], [2, 0]))
 
-    assert alone == [1, 2, 1]
+    assert alone == [1, 2, 2, 1]
 
 
 def mean_of_batch():
@@ -66,6 +66,15 @@ def test_a_model_that_mixes_samples_runs_them_one_by_one(runs):
 
     assert answers(mean_of_batch(), group) == [[[0, 0]], [[0, 0]]]
     assert runs == [2, 1, 1, 1]
+
+
+@pytest.mark.parametrize("reverse", [0, 1], ids=["forwards", "backwards"])
+def test_a_model_whose_first_axis_is_time_runs_samples_one_by_one(reverse):
+    axis = {"axis": np.array(0)}
+    node = helper.make_node("CumSum", ["x", "axis"], ["y"], reverse=reverse)
+    model = model_of([node], [float_value("x", ["n", 2])], [float_value("y", ["n", 2])], axis)
+
+    assert answers(model, rows([1, 2], [3, 4])) == [[[1, 2]], [[3, 4]]]
 
 
 def test_dynamic_quantization_runs_samples_one_by_one():
