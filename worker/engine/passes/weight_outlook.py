@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import onnx
+from onnx import helper
 
 from worker.engine.passes.base import Outlook, PartResult, SkippedNode
 from worker.engine.passes.weight_tasks import Task, readers, skipped, written
 from worker.engine.weights.budget import Choice, with_upgrades
+from worker.engine.weights.finding import find_weights
 from worker.engine.weights.rounding import stored_bits
 from worker.engine.weights.sampled_rounding import part_of
 
@@ -32,7 +34,16 @@ def _result(part: onnx.ModelProto, tasks: Sequence[Task], choices: Sequence[Choi
     parts = [replace(choice, grid=part_of(choice.grid)) for choice in choices]
     pairs = zip(choices, parts, strict=True)
     missing_bits = sum(stored_bits(whole.grid) - stored_bits(one.grid) for whole, one in pairs)
+    for task, kept in zip(tasks, find_weights(part), strict=True):
+        missing_bits += _float_bits(task) * (task.weight.size - kept.size)
     return PartResult(written(part, tasks, parts, {})[0], missing_bits // 8)
+
+
+def _float_bits(task: Task) -> int:
+    """Return the bits of a value that is stored as a float; 0 for integers, which choices tell."""
+    if task.bits == "float":
+        return 8 * helper.tensor_dtype_to_np_dtype(task.weight.tensor.data_type).itemsize
+    return 16 if task.bits == 16 else 0
 
 
 def _small(tasks: Sequence[Task], minimum_values: int) -> list[SkippedNode]:

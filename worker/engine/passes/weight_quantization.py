@@ -24,6 +24,7 @@ from worker.engine.passes.weight_overrides import (
 from worker.engine.passes.weight_rounding import RoundingOptions, WeightRounding, choose
 from worker.engine.passes.weight_tasks import (
     Task,
+    bits_of_infinities,
     readers,
     refuse_lost_halves,
     skipped,
@@ -153,7 +154,9 @@ class WeightQuantization(Pass):
         packed = [choice.weight.name for choice in choices if choice.is_packed]
         wanted = {task.weight.name for task in tasks if task.is_below_eight} - set(upgraded)
         uncut = [c.weight.name for c in choices if c.weight.name in wanted and c.grid.bits == 8]
+        halves = [each.weight.name for each in tasks if each.bits == 16 and not each.is_overridden]
         lists = {
+            "stored at 16 bits, as they hold infinities or NaN": halves,
             "kept at 8 bits, as they gain most": upgraded,
             "kept at 8 bits, as blocks of fewer do not fit them or save nothing": uncut,
             "multiplied with in their packed form": packed,
@@ -197,8 +200,10 @@ class WeightQuantization(Pass):
             is_half = wish.bits != "float" and is_better_half(weight)
             bits: OverrideBits = 16 if is_half else "float"
             return Task(weight, bits, "folded", is_overridden=True, is_small=True)
-        form = wish.runtime_form or self.runtime_form
-        return Task(weight, wish.bits or self.bits, form, is_overridden=wish.bits is not None)
+        wanted, form = wish.bits or self.bits, wish.runtime_form or self.runtime_form
+        if wanted in MINIMUM_OPSETS and not weight.is_finite():
+            return Task(weight, bits_of_infinities(weight), "folded", is_overridden=False)
+        return Task(weight, wanted, form, is_overridden=wish.bits is not None)
 
     def _spend(
         self,

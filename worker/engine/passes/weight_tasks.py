@@ -68,6 +68,11 @@ def written(
     return copy, storage.finish()
 
 
+def bits_of_infinities(weight: Weight) -> OverrideBits:
+    """Return the fewest bits that hold a weight with infinities or NaN."""
+    return 16 if why_not_half(numpy_helper.to_array(weight.tensor)) is None else "float"
+
+
 def readers(tasks: Iterable[Task]) -> list[str]:
     """Return the names of the nodes that read the weights that change, each once.
 
@@ -84,8 +89,14 @@ def skipped(task: Task) -> SkippedNode:
     return SkippedNode(
         node=task.weight.name if node is None else node.name or node.output[0],
         op_type="" if node is None else node.op_type,
-        reason=f"overrides leave its weight {task.weight.name} in float",
+        reason=_why_float(task.weight),
     )
+
+
+def _why_float(weight: Weight) -> str:
+    if weight.is_finite():
+        return f"overrides leave its weight {weight.name} in float"
+    return f"its weight {weight.name} holds infinities or NaN, and numbers that float16 cannot hold"
 
 
 def refuse_lost_halves(task: Task) -> None:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from math import prod
 
+import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from worker.engine.graphs import subgraphs
 
@@ -55,6 +57,10 @@ class Weight:
     def is_in_main_graph(self, model: onnx.ModelProto) -> bool:
         """Return whether the owner is the model's own graph, not a subgraph."""
         return self.graph is model.graph
+
+    def is_finite(self) -> bool:
+        """Return whether every value is a number: no scale fits the infinities of a mask."""
+        return bool(np.isfinite(numpy_helper.to_array(self.tensor)).all())
 
     def only_use(self, model: onnx.ModelProto) -> Use | None:
         """Return the weight's one use, where both are in the model's own graph; else None.

@@ -8,6 +8,7 @@ import onnx
 from onnx import numpy_helper
 
 from worker.engine.calibration.channels import Vector
+from worker.engine.half_precision import why_not_half
 from worker.engine.names import NameGiver, taken_names
 from worker.engine.quantization.bias_correction import BiasCorrections
 from worker.engine.quantization.weighted_nodes import WeightedNode
@@ -21,14 +22,16 @@ MINIMUM_VALUES = 512
 
 
 def storable_names(model: onnx.ModelProto) -> set[str]:
-    """Return the names of the float weights that are worth storing at 8 bits.
+    """Return the names of the float weights that are worth storing at 8 bits, or at 16.
 
     Vectors, such as biases, are left out: they weigh little, and answers depend on them directly.
+    So is what holds infinities, but for those that float16 holds.
     """
     return {
         weight.name
         for weight in find_weights(model, MINIMUM_VALUES)
         if prod(weight.tensor.dims) > max(weight.tensor.dims, default=1)
+        and (weight.is_finite() or why_not_half(numpy_helper.to_array(weight.tensor)) is None)
     }
 
 
@@ -38,12 +41,13 @@ def store_remaining(
     """Store the float weights of these names, in the main graph and in bodies; return the readers.
 
     Rewrites the model in place. `names` are those of the model before it was quantized, so that
-    the scales of its integers are not among them; `halves` are stored in 16 bits instead of 8.
+    the scales of its integers are not among them; `halves`, and what holds infinities, are stored
+    in 16 bits instead of 8.
     """
     found = [weight for weight in find_weights(model, MINIMUM_VALUES) if weight.name in names]
     storage = WeightStorage(model, NameGiver(taken_names(model)))
     for weight in found:
-        if weight.name in halves:
+        if weight.name in halves or not weight.is_finite():
             storage.store_half(weight)
         else:
             storage.store(weight, _grid(weight))
@@ -105,6 +109,7 @@ class RemainingWeights:
 def _as_stored(weight: Weight, *, is_half: bool) -> FloatArray:
     """Return the values that a runtime computes with once the weight is stored."""
     values = numpy_helper.to_array(weight.tensor)
+    is_half = is_half or not weight.is_finite()
     stored = values.astype(np.float16) if is_half else _grid(weight).decode()
     rounded: FloatArray = stored.astype(values.dtype)
     return rounded

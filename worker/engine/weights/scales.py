@@ -12,6 +12,7 @@ ScaleType = Literal["float16", "bfloat16"]
 
 HALF_NORMAL_MINIMUM = 2.0**-14
 HALF_MAXIMUM = 65504.0
+LARGEST_BFLOAT16 = (2 - 2.0**-7) * 2.0**127
 NEGLIGIBLE_SCALE = 2.0**-126
 SCALE_BITS = 16
 """Of each stored scale, float16 or bfloat16."""
@@ -73,11 +74,14 @@ def searched_scales(
     """
     steps = np.float32(2 ** (bits - 1) - 1)
     size = np.abs(blocks)
+    # Decoded, the largest value is finite still, as that of a mask that means minus infinity.
+    most = np.float32(LARGEST_BFLOAT16 / 2 ** (bits - 1))
     largest: FloatArray = size.max(axis=axis, keepdims=axis is not None) / steps
+    largest = np.minimum(largest, most)
     if bits > SEARCH_BITS:
         return representable(largest)
     if importance is not None:
-        highest = blocks.max(axis=axis, keepdims=axis is not None) / steps
+        highest = np.minimum(blocks.max(axis=axis, keepdims=axis is not None) / steps, most)
         largest = np.where(highest == largest, -largest, largest)
     weighting = np.ones(1, np.float32) if importance is None else importance
     best_scale = representable(largest)
@@ -117,6 +121,7 @@ def _rounding_error(
     bits: int,
     importance: FloatArray,
 ) -> FloatArray:
-    error = importance * np.square(blocks - nearest(blocks, scale, bits) * scale)
-    total: FloatArray = error.sum(axis=axis, keepdims=axis is not None)
+    with np.errstate(over="ignore"):  # of such numbers no scale is better than the first
+        error = importance * np.square(blocks - nearest(blocks, scale, bits) * scale)
+        total: FloatArray = error.sum(axis=axis, keepdims=axis is not None)
     return total

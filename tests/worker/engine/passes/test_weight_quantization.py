@@ -274,6 +274,31 @@ def test_a_model_that_is_left_in_float_altogether_has_nothing_to_compress(tmp_pa
     assert raised.value.code == "nothing_to_compress"
 
 
+@pytest.mark.parametrize("beside", [0, 1e6])
+def test_a_mask_of_infinities_keeps_them_and_is_named(tmp_path, beside):
+    mask = np.where(np.eye(32, dtype=bool), np.float32(beside), np.float32(-np.inf))
+    model = model_of(
+        [
+            helper.make_node("MatMul", ["x", "w"], ["scores"], name="product"),
+            helper.make_node("Add", ["scores", "mask"], ["masked"], name="masking"),
+            helper.make_node("Softmax", ["masked"], ["y"], name="softmax"),
+        ],
+        inputs=[float_value("x", [32, 32])],
+        outputs=[float_value("y", [32, 32])],
+        weights={"w": np.ones((32, 32), np.float32), "mask": mask},
+    )
+
+    result = apply(WeightQuantization(), model, tmp_path)
+
+    assert np.array_equal(answers(result.model, {"x": np.ones((32, 32), np.float32)}), np.eye(32))
+    told = [*result.notes, *(f"{skip.node}: {skip.reason}" for skip in result.skipped)]
+    assert told == [
+        "masking: its weight mask holds infinities or NaN, and numbers that float16 cannot hold"
+        if beside
+        else "stored at 16 bits, as they hold infinities or NaN: mask"
+    ]
+
+
 def test_the_opset_follows_the_overrides():
     four = WeightQuantization(overrides=[WeightOverride(nodes=["a"], bits=4)])
     native = WeightQuantization(overrides=[WeightOverride(nodes=["a"], runtime_form="native")])

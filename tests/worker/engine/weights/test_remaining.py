@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from onnx import numpy_helper
 
 from tests.engine_runs import answers, sqnr_db
 from tests.onnx_models import linear
@@ -64,3 +65,18 @@ def test_halves_are_closer_than_eight_bits():
     store_remaining(model, {"weight"}, {"weight"})
 
     assert sqnr_db(before, answers(model, feeds)[0]) > 60
+
+
+def test_a_mask_of_infinities_is_stored_as_halves():
+    mask = np.triu(np.full((32, 32), -np.inf, np.float32), 1)
+    model = linear(mask)
+
+    store_remaining(model, storable_names(model))
+
+    # np.inf * 0 is NaN, so that the mask is read by itself.
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    assert np.array_equal(numpy_helper.to_array(stored["weight.half"]), mask)
+
+
+def test_infinities_beside_numbers_that_float16_cannot_hold_stay_as_they_are():
+    assert storable_names(linear([[np.inf] * 32, [1e6] * 32] * 16)) == set()

@@ -99,3 +99,17 @@ def test_a_scale_keeps_to_the_type_of_all():
     assert type_of(representable(np.array([1.0, 1e-6], np.float32))) == "bfloat16"
     assert rounded_to("float16", wanted, kept)[1] == 0.5
     assert rounded_to("bfloat16", wanted, kept) == pytest.approx(wanted, rel=2**-8)
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2])
+@pytest.mark.parametrize("importance", [None, np.ones((1, 64), np.float32)])
+def test_the_lowest_number_of_a_mask_is_finite_when_it_is_decoded(bits, importance):
+    mask = np.zeros((1, 64), np.float32)
+    mask[0, 32:] = np.finfo(np.float32).min
+
+    scale = searched_scales(mask, 1, bits, importance)
+
+    decoded = nearest(mask, scale, bits) * scale
+    assert np.isfinite(decoded).all()
+    assert decoded.min() < -1e38
+    assert not decoded[0, :32].any()
