@@ -64,11 +64,11 @@ class Forecaster:
 
     def _size(self, step: Pass, result: PartResult) -> int:
         """Return the size that a result would have with whole weights; tidies it."""
+        if step.shrinks == "deflated_bytes":
+            return deflated_size_of_result(result.model, self._models.left_out)
         missing = result.missing_bytes
         if missing is None:
             missing = left_out_bytes(result.model, self._models.left_out)
-        if step.shrinks == "deflated_bytes":
-            return deflated_size_of_result(result.model, missing)
         return size_of_result(result.model, missing)
 
     def _round(self, weight: Weight) -> Rounding:

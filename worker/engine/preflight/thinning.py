@@ -60,28 +60,31 @@ def size_of_result(result: onnx.ModelProto, missing_bytes: int) -> int:
     return int(result.ByteSize()) + missing_bytes
 
 
-def deflated_size_of_result(result: onnx.ModelProto, missing_bytes: int) -> int:
+def deflated_size_of_result(result: onnx.ModelProto, thinned: Sequence[Thinned]) -> int:
     """Return the deflated size that a result would have, had all weights been whole.
 
-    Tidies the result in place, as a job does. What is not weights is deflated whole, weights in
-    samples.
+    Tidies the result in place, as a job does. What is not weights is deflated whole, and each
+    weight in a sample, whose ratio holds for all its bytes: one is pruned, another is not.
     """
-    tidy(result, keep_names=False, left_out_bytes=missing_bytes)
+    missing = _missing_bytes(result, thinned)
+    tidied = tidy(result, keep_names=False, left_out_bytes=round(sum(missing.values())))
+    missing = {tidied.name(name) or "": size for name, size in missing.items()}
     data = _take_large(result)
-    size = sum(map(len, data))
-    share = min(1.0, DEFLATED_BYTES / max(1, size))
-    samples = [_middle(each, max(LEAST_DEFLATED, int(share * len(each)))) for each in data]
-    ratio = deflated_size(samples) / max(1, sum(map(len, samples))) if samples else 1.0
-    return deflated_size([serialize(result)]) + round(ratio * (size + missing_bytes))
+    share = min(1.0, DEFLATED_BYTES / max(1, sum(len(each) for _, each in data)))
+    size = 0.0
+    for name, each in data:
+        sample = _middle(each, max(LEAST_DEFLATED, int(share * len(each))))
+        size += deflated_size([sample]) / len(sample) * (len(each) + missing.get(name, 0))
+    return deflated_size([serialize(result)]) + round(size)
 
 
-def _take_large(model: onnx.ModelProto) -> list[bytes]:
-    """Take the data out of a model's larger initializers and return it."""
+def _take_large(model: onnx.ModelProto) -> list[tuple[str, bytes]]:
+    """Take the data out of a model's larger initializers and return it, with their names."""
     taken = []
     for graph in walk_graphs(model):
         for tensor in graph.initializer:
             if tensor.HasField("raw_data") and tensor_bytes(tensor) >= LEAST_DEFLATED:
-                taken.append(tensor.raw_data)
+                taken.append((tensor.name, tensor.raw_data))
                 tensor.ClearField("raw_data")
     return taken
 
@@ -93,13 +96,19 @@ def _middle(data: bytes, length: int) -> bytes:
 
 def left_out_bytes(result: onnx.ModelProto, thinned: Sequence[Thinned]) -> int:
     """Return what the values that were left out would take in the types that the pass gave them."""
+    return round(sum(_missing_bytes(result, thinned).values()))
+
+
+def _missing_bytes(result: onnx.ModelProto, thinned: Sequence[Thinned]) -> dict[str, float]:
+    """Return the same for each tensor of the result that lacks values."""
     holders = _holders(result)
-    bits = 0.0
+    missing = {}
     for each in thinned:
         found = [holders[n] for n in _stored_names(each.name) if n in holders]
         same = [tensor for tensor in found if prod(tensor.dims) == each.kept_values]
-        bits += each.left_out * (_bits(same[0]) if same else 0)
-    return round(bits / 8)
+        if same:
+            missing[same[0].name] = each.left_out * _bits(same[0]) / 8
+    return missing
 
 
 def _stored_names(name: str) -> tuple[str, ...]:
