@@ -17,6 +17,7 @@ from importlib.metadata import version
 from math import prod
 from pathlib import Path
 from typing import IO
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import onnxruntime
@@ -33,6 +34,8 @@ DAMAGED = (
     OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError, MemoryError,
     SyntaxError, TypeError, tokenize.TokenError, zipfile.BadZipFile,
 )  # fmt: skip
+
+_known_digests: WeakKeyDictionary[SampleSource, str] = WeakKeyDictionary()
 
 
 def cache_key(kind: str, *parts: str | bytes) -> str:
@@ -63,11 +66,13 @@ def _code_sha256(folder: Path) -> str:
 
 
 def samples_sha256(samples: SampleSource) -> str:
-    """Return the digest of all feeds, in order."""
-    digest = hashlib.sha256()
-    for sample in samples:
-        digest.update(feeds_sha256(sample.feeds).encode())
-    return digest.hexdigest()
+    """Return the digest of all feeds, in order; a source is read once, as it never changes."""
+    if samples not in _known_digests:
+        digest = hashlib.sha256()
+        for sample in samples:
+            digest.update(feeds_sha256(sample.feeds).encode())
+        _known_digests[samples] = digest.hexdigest()
+    return _known_digests[samples]
 
 
 def feeds_sha256(feeds: Feeds) -> str:

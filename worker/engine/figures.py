@@ -1,6 +1,8 @@
 """The figures of a candidate beside its original's: files, weights, speed and memory."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from worker.engine.candidate import Candidate, Written
 from worker.engine.datasets.splitting import first
@@ -34,9 +36,17 @@ class Figures:
 
 
 def measure_candidate(
-    original: Original, candidate: Candidate, progress: Progress, runs: int | None = None
+    original: Original,
+    candidate: Candidate,
+    progress: Progress,
+    runs: int | None = None,
+    seconds_left: Callable[[], float] = lambda: inf,
 ) -> Figures:
-    """Measure both models' files, weights, speed and memory; in so many runs at most, if told."""
+    """Measure both models' files, weights, speed and memory.
+
+    In so many pairs of runs at most, if told; what does not fit the seconds that are left then is
+    not measured, beyond that.
+    """
     options = original.request.spec.evaluation.latency
     if options is not None and runs is not None:
         options = options.model_copy(update={"runs": min(runs, options.runs or runs)})
@@ -55,7 +65,12 @@ def measure_candidate(
                 op_counts_after=after.op_counts,
             )
             performance = compare_performance(
-                subjects, feeds, options, progress.accounts.memory, report_progress
+                subjects,
+                feeds,
+                options,
+                progress.accounts.memory,
+                report_progress,
+                seconds_left,
             )
     warnings = [] if performance is None else performance.warnings
     if written.making.passes:

@@ -155,3 +155,17 @@ def test_data_is_told_apart_by_values_shapes_and_names():
 
     assert len(digests) == 7
     assert samples_sha256(GivenSamples([{"x": values.copy()}])) in digests
+
+
+def test_samples_are_read_once_for_their_digest():
+    class Counted(GivenSamples):
+        reads = 0
+
+        def __iter__(self):
+            self.reads += 1
+            return super().__iter__()
+
+    samples = Counted([{"x": np.zeros(3, np.float32)}])
+
+    assert samples_sha256(samples) == samples_sha256(samples)
+    assert samples.reads == 1

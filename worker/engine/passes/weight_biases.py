@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import onnx
 
@@ -53,7 +54,7 @@ def own_biases(
     known = KnownGrids(context.cache, owning, context.samples, "means")
     if not known.find_means(means):
         samples = at_most(hold_out(context.samples)[0], MEAN_SAMPLES)
-        collect(owning, weights, means, samples, lambda _: None)
+        collect(owning, weights, means, samples, partial(context.report_progress, "calibrating"))
         known.keep_means(means)
     return OwnBiases(owning, means)
 

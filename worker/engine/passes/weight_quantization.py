@@ -1,7 +1,6 @@
 """Weight quantization: weights stored at 8, 4 or 2 bits, computed with in float."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Annotated, ClassVar, Literal, Self
 
 import onnx
@@ -136,8 +135,7 @@ class WeightQuantization(Pass):
         is_compensated = self.error_compensation and any(task.is_below_eight for task in tasks)
         if self.correct_biases is True or is_compensated:
             return corrected
-        quiet = replace(context, report_progress=lambda *_: None)
-        return closest(original, [self._compressed(original, {}, quiet), corrected], context)
+        return closest(original, [self._compressed(original, {}, context), corrected], context)
 
     def _compressed(
         self, original: onnx.ModelProto, means: Mapping[str, MeanLayer], context: PassContext

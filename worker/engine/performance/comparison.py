@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 from worker.engine.errors import EngineError
@@ -14,6 +15,7 @@ from worker.engine.performance.profiling import (
     Profile,
     profile_in_turn,
     profiled_runs,
+    profiling_seconds,
 )
 from worker.engine.performance.reasons import explain
 from worker.engine.report.kernels import KernelProfile, KernelTime, OpTypeTime
@@ -29,6 +31,7 @@ LONGEST_RUN_SECONDS = 3.0
 LONGEST_LOAD_SECONDS = 3.0
 """Of both models together, above which they are not profiled: that loads them again, and has
 onnxruntime write both graphs out."""
+NO_TIME = "no time of the budget was left to measure {}"
 MOST_OP_TYPES = 40
 SLOWEST_KERNELS = 10
 
@@ -60,8 +63,12 @@ def compare_performance(
     options: LatencyOptions,
     memory: PeakMemory,
     report_progress: Callable[[float], None],
+    seconds_left: Callable[[], float] = lambda: inf,
 ) -> Performance:
-    """Measure latency, and on a CPU also what loading takes and where the time goes."""
+    """Measure latency, and on a CPU also what loading takes and where the time goes.
+
+    `seconds_left` says how long a job with a budget may still take: what does not fit is left out.
+    """
     latency, warnings = compare_latency(
         subjects.pair,
         feeds,
@@ -71,7 +78,11 @@ def compare_performance(
     )
     performance = Performance(latency, warnings=warnings)
     run_seconds = latency.before.p50_seconds + latency.after.p50_seconds
-    if latency.execution_provider == "cpu" and run_seconds <= LONGEST_RUN_SECONDS:
+    pair = subjects.pair
+    once = pair.load_seconds_before + pair.load_seconds_after + run_seconds
+    if seconds_left() < once:
+        warnings.append(NO_TIME.format("loading and single kernels"))
+    elif latency.execution_provider == "cpu" and run_seconds <= LONGEST_RUN_SECONDS:
         try:
             files = (subjects.before, subjects.after)
             loading = compare_loading(*files, feeds[0], memory, options.threads)
@@ -79,7 +90,9 @@ def compare_performance(
             performance.latency = _with_loads(latency, loading)
             performance.loading = loading
             load_seconds = loading.before.load_seconds + loading.after.load_seconds
-            if load_seconds <= LONGEST_LOAD_SECONDS:
+            if seconds_left() < load_seconds + profiling_seconds(run_seconds):
+                warnings.append(NO_TIME.format("single kernels"))
+            elif load_seconds <= LONGEST_LOAD_SECONDS:
                 performance.kernels = _compare_kernels(subjects, feeds[0], latency)
         except EngineError as error:  # no room for more sessions beside the pair
             warnings.append(f"not all of speed and memory could be measured: {error}")

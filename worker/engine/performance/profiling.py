@@ -72,6 +72,11 @@ def profiled_runs(op_counts: Mapping[str, int], seconds: float) -> int | None:
     return max(FEWEST_RUNS, min(MOST_RUNS, int(SECONDS / seconds), MOST_EVENTS // nodes))
 
 
+def profiling_seconds(seconds: float) -> float:
+    """Return about what profiling takes, beside loading, of runs that take so long together."""
+    return max(FEWEST_RUNS * seconds, min(MOST_RUNS * seconds, SECONDS))
+
+
 def profile_in_turn(
     before: Path, after: Path, feeds: Feeds, runs: int, workdir: Path
 ) -> tuple[Profile, Profile]:

@@ -6,20 +6,22 @@ the time to load. So the point that leads may turn out to miss a limit, and anot
 
 import time
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 
 from worker.engine.candidate import Candidate
 from worker.engine.figures import Figures, measure_candidate
 from worker.engine.performance.latency import longest_seconds
 from worker.engine.progress import Progress
 from worker.engine.search.choosing import misses_by_chance
-from worker.engine.search.point import Point
+from worker.engine.search.point import Point, part_of
 from worker.engine.search.study import Study
 
 MOST_CONFIRMED = 3
 """Points that may turn out to miss a limit, before the original is all that is left to try."""
 SHARE_FOR_TIMING = 0.5
 """Of the time that is left for the end; the rest goes to loading and profiling."""
-FEWEST_PAIRS = 10
+FEWEST_PAIRS = 4
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ def confirm(study: Study, progress: Progress) -> Confirmed:
         study.budget.reserve_seconds = time.perf_counter() - started
 
 
+def least_seconds(study: Study, baseline: Point) -> float:
+    """Return what confirming any point takes at the least: loading it, and a few timed runs."""
+    return study.original.load_seconds + 2 * FEWEST_PAIRS * baseline.seconds_of_a_run
+
+
 def _leading(study: Study, known: dict[Point, Figures]) -> Point:
     """Return the best point; once enough of them or the time are gone, the original or a known."""
     points = [point for point in study.best if point.artifact is not None]
@@ -76,11 +83,22 @@ def _measured(study: Study, candidate: Candidate, progress: Progress) -> Figures
 
     Once only: a test that is repeated until it says yes says nothing.
     """
-    figures = measure_candidate(study.original, candidate, progress, _runs_left(study))
+
+    def measured() -> Figures:
+        runs, left = _runs_left(study), partial(_seconds_left, study)
+        return measure_candidate(study.original, candidate, progress, runs, left)
+
+    figures = measured()
     limit, latency = study.goal.within.max_latency_ratio, figures.latency
     if latency is None or not misses_by_chance(limit, latency) or study.budget.left_seconds <= 0:
         return figures
-    return measure_candidate(study.original, candidate, progress, _runs_left(study))
+    return measured()
+
+
+def _seconds_left(study: Study) -> float:
+    """Return the seconds for what only the report shows; for ever where a limit is on it."""
+    parts = {part_of(limit.figure) for limit in study.goal.within.limits}
+    return study.budget.seconds_to_end if parts.isdisjoint({"loading", "kernels"}) else inf
 
 
 def _runs_left(study: Study) -> int | None:

@@ -133,9 +133,10 @@ def judge_gates(gates: Gates, measured: Measurements) -> list[GateResult]:
 
     Limits on what is measured of a result only, such as the time to load, wait until it is.
     """
-    limits = tuple(each for each in gates.limits if _part(each.figure) in measured.parts)
+    limits = tuple(each for each in gates.limits if part_of(each.figure) in measured.parts)
     return judge(gates.model_copy(update={"limits": limits}), measured, []).gates
 
 
-def _part(figure: str) -> str:
+def part_of(figure: str) -> str:
+    """Return the part of the report that a figure is in."""
     return re.split(r"[.\[]", figure, maxsplit=1)[0]

@@ -21,7 +21,6 @@ from worker.engine.manifest import file_sha256
 from worker.engine.measurements import Measurements
 from worker.engine.original import Original
 from worker.engine.performance.latency import compare_latency, longest_seconds
-from worker.engine.progress import Progress
 from worker.engine.report.timings import Latency
 from worker.engine.search.budget import (
     Budget,
@@ -45,6 +44,8 @@ TIMING_SHARE = 0.02
 DOUBTFUL_SHARE = 0.05
 """The same where it may be by chance that a candidate misses the limit on latency."""
 FEWEST_PAIRS, MOST_PAIRS, MOST_PAIRS_IN_DOUBT = 5, 40, 200
+PAIRS_OF_ORIGINAL = 2
+"""Of the original beside itself, which only tell how long its runs take."""
 RUINED = "ruined_result"
 KEPT = 3
 """The choice and the next two."""
@@ -65,6 +66,8 @@ class Study:
         self.goal = goal
         self.budget = budget
         self.tried: list[Point | Attempt] = []
+        self.reserve_once_found = 0.0
+        """Seconds to keep back for the end as soon as there is a result to measure well."""
         self._folder = folder
         self._report_progress = report_progress
         self._feeds = [s.feeds for s in first(original.samples.evaluation, LATENCY_FEEDS)]
@@ -92,7 +95,7 @@ class Study:
         written = write_original(self.original, self._folders())
         candidate = compare_original(self.original, written)
         seconds = time.perf_counter() - started
-        point = self._keep(Proposal(NAME, ()), candidate, Progress(lambda *_: None), started)
+        point = self._keep(Proposal(NAME, ()), candidate, started)
         self._pair_seconds = 2 * point.seconds_of_a_run
         self._expectations.start_from(seconds, point.seconds_of_a_run)
         return point
@@ -189,24 +192,21 @@ class Study:
             self._give_up(proposal, f"the same file as {equal.proposal.name}", started)
             return equal
         candidate = compare_candidate(self.original, written, folders.work, progress)
-        point = self._keep(proposal, candidate, progress, started)
+        point = self._keep(proposal, candidate, started)
         self._expectations.note(proposal, point.duration_seconds)
         return point
 
-    def _keep(
-        self, proposal: Proposal, candidate: Candidate, progress: Progress, started: float
-    ) -> Point:
-        """Measure a candidate and keep its point."""
+    def _keep(self, proposal: Proposal, candidate: Candidate, started: float) -> Point:
+        """Measure a candidate and keep its point, also where that is the last of the time."""
         written, comparison = candidate.written, candidate.comparison
-        with progress.stage("measuring"):
-            measured = Measurements(
-                before=self.original.measures,
-                after=measures_of(self.original, written),
-                fidelity=comparison.fidelity,
-                accuracy=comparison.accuracy,
-                latency=self._latency(written),
-                data=self.original.samples.evaluation.origin,
-            )
+        measured = Measurements(
+            before=self.original.measures,
+            after=measures_of(self.original, written),
+            fidelity=comparison.fidelity,
+            accuracy=comparison.accuracy,
+            latency=self._latency(written),
+            data=self.original.samples.evaluation.origin,
+        )
         point = Point(
             proposal=proposal,
             making=written.making,
@@ -219,6 +219,9 @@ class Study:
             duration_seconds=time.perf_counter() - started,
         )
         self.tried.append(point)
+        if not point.is_original:
+            reserve = max(self.budget.reserve_seconds, self.reserve_once_found)
+            self.budget.reserve_seconds = reserve
         return point
 
     def _latency(self, written: Written) -> Latency | None:
@@ -226,6 +229,8 @@ class Study:
         options = self.original.request.spec.evaluation.latency
         if options is None:
             return None
+        if not written.making.passes:
+            return self._compared(written, options, PAIRS_OF_ORIGINAL)
         seconds = TIMING_SHARE * self.budget.seconds
         runs = int(seconds / self._pair_seconds) if self._pair_seconds else FEWEST_PAIRS
         latency = self._compared(written, options, max(FEWEST_PAIRS, min(runs, MOST_PAIRS)))

@@ -162,8 +162,7 @@ def test_uses_the_methods_it_may(reach):
 
 
 def test_a_budget_that_is_too_short_leaves_the_original(reach, monkeypatch):
-    monkeypatch.setattr("worker.engine.search.searching.SHARE_KEPT_BACK", 1e6)
-    monkeypatch.setattr("worker.engine.search.searching.LARGEST_SHARE", 1.0)
+    monkeypatch.setattr("worker.engine.search.searching.least_seconds", lambda *_: 1e6)
 
     answer = reach(minimize="size", within=LIMITS)
 
@@ -171,6 +170,42 @@ def test_a_budget_that_is_too_short_leaves_the_original(reach, monkeypatch):
     assert frontier.ended == "budget spent"
     assert point_of(answer, "chosen").name == "the original"
     assert "the budget was spent" in frontier.conclusion
+
+
+def test_the_time_for_measuring_a_result_well_is_kept_once_there_is_one(reach, monkeypatch):
+    monkeypatch.setattr("worker.engine.search.searching.SHARE_KEPT_BACK", 1e6)
+    monkeypatch.setattr("worker.engine.search.searching.LARGEST_SHARE", 1.0)
+
+    answer = reach(minimize="size", within=LIMITS)
+
+    frontier = answer.report.frontier
+    assert frontier.ended == "budget spent"
+    assert point_of(answer, "chosen").name == "weights at 8 bits"
+    assert sum(point.spec is not None for point in frontier.points) == 1
+
+
+def test_what_only_the_report_shows_is_left_out_where_no_time_is_left(reach, monkeypatch):
+    monkeypatch.setattr(
+        "worker.engine.search.budget.Budget.seconds_to_end", property(lambda _: 0.0)
+    )
+
+    report = reach(minimize="size", within=LIMITS).report
+
+    assert report.latency is not None
+    assert (report.loading, report.kernels) == (None, None)
+    assert any("no time of the budget was left" in each for each in report.verdict.warnings)
+
+
+def test_it_is_measured_all_the_same_where_a_limit_is_on_it(reach, monkeypatch):
+    monkeypatch.setattr(
+        "worker.engine.search.budget.Budget.seconds_to_end", property(lambda _: 0.0)
+    )
+    limits = LIMITS | {"limits": [{"figure": "loading.loads", "at_least": 1}]}
+
+    report = reach(minimize="size", within=limits).report
+
+    assert report.loading is not None
+    assert report.frontier.is_met
 
 
 def test_starts_nothing_that_takes_longer_than_the_time_that_is_left(reach, monkeypatch):
