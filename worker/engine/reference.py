@@ -1,5 +1,6 @@
 """The original's answers, which every candidate is compared with: worked out once for a model."""
 
+import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -27,13 +28,23 @@ class ReferenceAnswers:
         self._kept = _unpacked(cache.load(key) or {})
         self._bytes = sum(_size(answer) for answer in self._kept.values())
         self._is_new = False
+        self._run_seconds = 0.0
+        self._run_count = 0
+
+    @property
+    def seconds_each(self) -> float | None:
+        """What an answer took, small samples together; None where none had to be worked out."""
+        return self._run_seconds / self._run_count if self._run_count else None
 
     def of(self, runner: BatchRunner, group: Sequence[Feeds]) -> list[list[Array]]:
         """Return the outputs for each of a group's feeds, run where they are not known."""
         digests = [feeds_sha256(feeds) for feeds in group]
         known = [self._find(digest, runner.output_count) for digest in digests]
         missing = [feeds for feeds, found in zip(group, known, strict=True) if found is None]
+        started = time.perf_counter()
         made = iter(runner.run(missing) if missing else [])
+        self._run_seconds += time.perf_counter() - started
+        self._run_count += len(missing)
         answers = [next(made) if found is None else found for found in known]
         for digest, answer in zip(digests, answers, strict=True):
             self._keep(digest, answer)

@@ -73,6 +73,19 @@ def test_answers_beyond_the_limit_are_not_kept(runner, monkeypatch):
     assert runner.seen == 3
 
 
+def test_knows_what_an_answer_took_where_it_worked_one_out(runner, tmp_path):
+    answers = ReferenceAnswers(Cache(tmp_path), "k")
+    assert answers.seconds_each is None
+
+    answers.of(runner, [feeds(1, 2), feeds(3, 4)])
+    answers.save()
+
+    assert answers.seconds_each > 0
+    known = ReferenceAnswers(Cache(tmp_path), "k")
+    known.of(runner, [feeds(1, 2)])
+    assert known.seconds_each is None
+
+
 @pytest.mark.parametrize(
     "arrays",
     [

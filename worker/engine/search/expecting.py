@@ -19,8 +19,15 @@ class Expectations:
         self._rounded_blocks: set[int] = set()
 
     def start_from(self, comparing_seconds: float, run_seconds: float) -> None:
-        """Take in the original, which was compared as all are, but did not have to run again."""
-        self._shortest_seconds = comparing_seconds + self._evaluating_runs * run_seconds
+        """Take in the original, which was compared as all are, but did not have to run again.
+
+        Its answers tell what running the samples takes better than single runs do: small samples
+        were run together.
+        """
+        references = self._original.scoring.references
+        each = None if references is None else references.seconds_each
+        each = run_seconds if each is None else min(each, run_seconds)
+        self._shortest_seconds = comparing_seconds + self._evaluating_runs * each
         self._run_seconds = run_seconds
 
     def note(self, proposal: Proposal, seconds: float) -> None:

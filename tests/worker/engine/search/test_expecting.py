@@ -13,15 +13,27 @@ FOUR = WeightQuantization(bits=4)
 STATIC = Proposal("static", [StaticQuantization()])
 
 
-@pytest.fixture
-def expectations():
-    """Of 64 calibration and 20 other samples, and a model that runs 10 ms."""
+def expected(seconds_each):
     samples = SimpleNamespace(calibration=range(64), evaluation=range(20))
     prepared = SimpleNamespace(model=small_convnet())
-    original = SimpleNamespace(samples=samples, prepared_for=lambda _: prepared)
+    scoring = SimpleNamespace(references=SimpleNamespace(seconds_each=seconds_each))
+    original = SimpleNamespace(samples=samples, scoring=scoring, prepared_for=lambda _: prepared)
     found = Expectations(original)
     found.start_from(comparing_seconds=0.5, run_seconds=0.01)
     return found
+
+
+@pytest.fixture
+def expectations():
+    """Of 64 calibration and 20 other samples, and a model that runs 10 ms."""
+    return expected(None)
+
+
+def test_samples_that_were_run_together_tell_what_running_them_takes():
+    weights = Proposal("weights", [WeightQuantization()])
+
+    assert expected(0.002).seconds_of(weights) == pytest.approx(0.5 + 0.04)
+    assert expected(0.05).seconds_of(weights) == pytest.approx(0.5 + 0.2)
 
 
 def test_the_first_of_a_method_takes_no_less_than_comparing_and_calibrating(expectations):
