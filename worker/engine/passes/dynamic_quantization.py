@@ -115,7 +115,7 @@ class DynamicQuantization(NodeSelectingPass):
         nodes = [node for node in original.graph.node if node.name in reasons]
         left = [Declined(node, reasons[node.name]) for node in nodes]
         skipped = [*selection.skipped, *skipped_nodes(left)]
-        refuse_unchanged([*choice.chosen, *stored], skipped)
+        refuse_unchanged(original, [*choice.chosen, *stored], skipped)
         notes = [
             *choice.notes,
             f"computed in integers: {len(choice.chosen)} nodes",

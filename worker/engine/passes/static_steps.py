@@ -46,7 +46,7 @@ class StaticStart:
         model, placement, *_ = self.writer.write(choice.chosen, self.quant_format)
         stored = remaining.store(model, choice.halves)
         skipped = [*self.skipped, *skipped_nodes(self._left_float(placement, choice))]
-        refuse_unchanged([*placement.weighted, *stored], skipped)
+        refuse_unchanged(self.writer.model, [*placement.weighted, *stored], skipped)
         changed = [*placement.changed_names, *self.joined, *stored]
         return Finished(model, changed, stored, skipped)
 

@@ -29,7 +29,7 @@ from worker.engine.passes.weight_tasks import (
     skipped,
     written,
 )
-from worker.engine.quantization.working_copy import name_nodes, refuse_quantized
+from worker.engine.quantization.working_copy import name_nodes, refuse_halves, refuse_quantized
 from worker.engine.weights.budget import (
     Choice,
     spend_average,
@@ -177,9 +177,11 @@ class WeightQuantization(Pass):
         weights = find_weights(model)
         if all(weight.size < self.minimum_values for weight in weights):
             refuse_quantized(model)
+            refuse_halves(model)
             raise PassError(
-                f"no constant float weight has {self.minimum_values} values or more; lower "
-                "minimum_values, or leave the model as it is",
+                f"no constant float weight has {self.minimum_values} values or more: "
+                + ("lower minimum_values, or " if weights else "")
+                + "leave the model as it is",
                 code="nothing_to_compress",
             )
         asked = wishes(self.overrides, weights, model)

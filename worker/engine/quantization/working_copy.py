@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import onnx
 
 from worker.engine.errors import PassError
-from worker.engine.graphs import DEFAULT_DOMAINS, walk_nodes
+from worker.engine.graphs import DEFAULT_DOMAINS, walk_graphs, walk_nodes
 
 if TYPE_CHECKING:
     # The passes import this module, so it cannot import their package.
@@ -22,6 +22,7 @@ QUANTIZED_PREFIX = "QLinear"
 OP_TYPES_WITH_WEIGHTS = {
     "Conv", "ConvTranspose", "Einsum", "Gather", "Gemm", "GRU", "LSTM", "MatMul", "RNN",
 }  # fmt: skip
+HALF_TYPES = {onnx.TensorProto.FLOAT16: "float16", onnx.TensorProto.BFLOAT16: "bfloat16"}
 EXAMPLES = 3
 REASONS = 6
 
@@ -64,10 +65,30 @@ def refuse_quantized(model: onnx.ModelProto) -> None:
         )
 
 
-def refuse_unchanged(changed: Sized, skipped: Sequence["SkippedNode"]) -> None:
+def refuse_halves(model: onnx.ModelProto) -> None:
+    """Raise where a model without float32 weights worth a method's while holds float16 ones."""
+    found = [
+        tensor
+        for graph in walk_graphs(model)
+        for tensor in graph.initializer
+        if tensor.data_type in HALF_TYPES and len(tensor.dims)
+    ]
+    if found:
+        kind = HALF_TYPES[found[0].data_type]
+        raise PassError(
+            f"the model's weights are {kind} already, {len(found)} of them, such as "
+            f"{found[0].name}; upload the float32 model it was made from",
+            code="already_quantized",
+        )
+
+
+def refuse_unchanged(
+    model: onnx.ModelProto, changed: Sized, skipped: Sequence["SkippedNode"]
+) -> None:
     """Raise where no weight would be quantized, with the reasons."""
     if len(changed):
         return
+    refuse_halves(model)
     reasons: dict[str, list[str]] = {}
     for skip in skipped:
         reasons.setdefault(f"{skip.op_type}: {skip.reason}", []).append(skip.node)

@@ -1,5 +1,6 @@
+import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.onnx_models import float_value, linear, model_of, small_convnet
 from worker.engine.errors import PassError
@@ -51,6 +52,17 @@ def test_nothing_changed_is_an_error_with_the_reasons():
     with pytest.raises(
         PassError, match=r"2 Gemm: its weight is computed \(gemm1, \.\.\.\); 1"
     ) as e:
-        refuse_unchanged([], skipped)
+        refuse_unchanged(small_convnet(), [], skipped)
 
     assert e.value.code == "nothing_to_compress"
+
+
+def test_weights_that_are_halves_already_are_said_to_be():
+    model = linear([[1.0]])
+    weight = numpy_helper.from_array(np.ones((8, 8), np.float16), "half_weight")
+    model.graph.initializer[0].CopyFrom(weight)
+
+    with pytest.raises(PassError, match="float16 already, 1 of them, such as half_weight") as e:
+        refuse_unchanged(model, [], [])
+
+    assert e.value.code == "already_quantized"
