@@ -15,7 +15,7 @@ from worker.engine.report.contents import LayerError
 from worker.engine.runtime import open_session, run
 from worker.engine.samples import Array
 from worker.engine.tidying import Tidied
-from worker.engine.weights.finding import Weight, find_weights
+from worker.engine.weights.finding import STORABLE_TYPES, Weight, find_weights
 
 MINIMUM_VALUES = 2
 MAX_CHAIN_NODES = 16
@@ -34,7 +34,7 @@ def layer_errors(
     """
     stored = StoredWeights(after, tidied or Tidied())
     errors = []
-    for weight in find_weights(before, MINIMUM_VALUES):
+    for weight in find_weights(before, MINIMUM_VALUES, STORABLE_TYPES):
         if not weight.uses:
             continue
         original = numpy_helper.to_array(weight.tensor)

@@ -3,9 +3,10 @@ import hashlib
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from tests.dataset_files import write_npz
-from tests.onnx_models import small_convnet
+from tests.onnx_models import float_value, small_convnet
 from worker.engine.errors import InvalidDatasetError, PassError, ResourceError, VerificationError
 from worker.engine.operations import run
 from worker.engine.requests import CompressedModel, CompressModel
@@ -242,6 +243,10 @@ def test_labels_that_no_score_asks_for_are_a_warning_where_they_are_of_no_use(co
 def test_warns_that_a_quantized_model_hardly_shrinks_again(compress, images, tmp_path):
     compress(STATIC | {"fallback": "off"}, calibration_path=images)
     quantized = onnx.load(tmp_path / "artifact0" / "model.onnx")
+    left = np.linspace(1, 2, 16, dtype=np.float32)
+    quantized.graph.initializer.append(numpy_helper.from_array(left, "left"))
+    quantized.graph.node.append(helper.make_node("Neg", ["left"], ["negative"]))
+    quantized.graph.output.append(float_value("negative", [16]))
 
     verdict = compress(
         {"method": "weight_quantization", "minimum_values": 4}, model=quantized

@@ -41,7 +41,8 @@ def own_biases(
     """
     if context.samples.origin == "synthetic" or not len(context.samples):
         return None
-    names = {task.weight.name for task in tasks if task.bits in MINIMUM_OPSETS}
+    stored = [task.weight for task in tasks if task.bits in MINIMUM_OPSETS]
+    names = {weight.name for weight in stored if not weight.is_half}
     if not correctable(GraphView(model.graph), names):
         return None
     owning = onnx.ModelProto()

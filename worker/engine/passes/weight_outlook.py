@@ -9,7 +9,7 @@ from onnx import helper
 from worker.engine.passes.base import Outlook, PartResult, SkippedNode
 from worker.engine.passes.weight_tasks import Task, readers, skipped, written
 from worker.engine.weights.budget import Choice, with_upgrades
-from worker.engine.weights.finding import find_weights
+from worker.engine.weights.finding import STORABLE_TYPES, find_weights
 from worker.engine.weights.rounding import stored_bits
 from worker.engine.weights.sampled_rounding import part_of
 
@@ -34,7 +34,7 @@ def _result(part: onnx.ModelProto, tasks: Sequence[Task], choices: Sequence[Choi
     parts = [replace(choice, grid=part_of(choice.grid)) for choice in choices]
     pairs = zip(choices, parts, strict=True)
     missing_bits = sum(stored_bits(whole.grid) - stored_bits(one.grid) for whole, one in pairs)
-    for task, kept in zip(tasks, find_weights(part), strict=True):
+    for task, kept in zip(tasks, find_weights(part, types=STORABLE_TYPES), strict=True):
         missing_bits += _float_bits(task) * (task.weight.size - kept.size)
     return PartResult(written(part, tasks, parts, {})[0], missing_bits // 8)
 

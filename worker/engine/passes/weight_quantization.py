@@ -29,14 +29,14 @@ from worker.engine.passes.weight_tasks import (
     skipped,
     written,
 )
-from worker.engine.quantization.working_copy import name_nodes, refuse_halves, refuse_quantized
+from worker.engine.quantization.working_copy import name_nodes, refuse_quantized
 from worker.engine.weights.budget import (
     Choice,
     spend_average,
     spend_for_answers,
     with_upgrades,
 )
-from worker.engine.weights.finding import Weight, find_weights
+from worker.engine.weights.finding import STORABLE_TYPES, Weight, find_weights
 from worker.engine.weights.folding import unfolded_values
 from worker.engine.weights.held_back import HeldBackAnswers
 from worker.engine.weights.moments import MeanLayer
@@ -174,10 +174,9 @@ class WeightQuantization(Pass):
         Raises:
             PassError: nothing is left to do, or a weight does not fit what is asked for it.
         """
-        weights = find_weights(model)
+        weights = find_weights(model, types=STORABLE_TYPES)
         if all(weight.size < self.minimum_values for weight in weights):
             refuse_quantized(model)
-            refuse_halves(model)
             raise PassError(
                 f"no constant float weight has {self.minimum_values} values or more: "
                 + ("lower minimum_values, or " if weights else "")
@@ -201,6 +200,8 @@ class WeightQuantization(Pass):
             bits: OverrideBits = 16 if is_half else "float"
             return Task(weight, bits, "folded", is_overridden=True, is_small=True)
         wanted, form = wish.bits or self.bits, wish.runtime_form or self.runtime_form
+        if wanted == 16 and weight.is_half:
+            wanted = "float"
         if wanted in MINIMUM_OPSETS and not weight.is_finite():
             return Task(weight, bits_of_infinities(weight), "folded", is_overridden=False)
         return Task(weight, wanted, form, is_overridden=wish.bits is not None)

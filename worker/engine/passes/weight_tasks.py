@@ -14,7 +14,7 @@ from worker.engine.passes.base import SkippedNode
 from worker.engine.passes.weight_overrides import OverrideBits
 from worker.engine.weights.biases import corrected_biases
 from worker.engine.weights.budget import Choice
-from worker.engine.weights.finding import Weight, find_weights
+from worker.engine.weights.finding import STORABLE_TYPES, Weight, find_weights
 from worker.engine.weights.moments import MeanLayer
 from worker.engine.weights.storage import WeightStorage
 
@@ -54,7 +54,7 @@ def written(
     values = {choice.weight.name: choice.grid.decode() for choice in own} if means else {}
     biases = corrected_biases(copy, values, means)
     storage = WeightStorage(copy, NameGiver(taken_names(copy)))
-    for weight, task in zip(find_weights(copy), tasks, strict=True):
+    for weight, task in zip(find_weights(copy, types=STORABLE_TYPES), tasks, strict=True):
         choice = choice_of.get(id(task.weight))
         if weight.name in biases and weight.is_in_main_graph(copy):
             weight.tensor.CopyFrom(numpy_helper.from_array(biases[weight.name], weight.name))
@@ -70,6 +70,8 @@ def written(
 
 def bits_of_infinities(weight: Weight) -> OverrideBits:
     """Return the fewest bits that hold a weight with infinities or NaN."""
+    if weight.is_half:
+        return "float"
     return 16 if why_not_half(numpy_helper.to_array(weight.tensor)) is None else "float"
 
 
@@ -96,6 +98,8 @@ def skipped(task: Task) -> SkippedNode:
 def _why_float(weight: Weight) -> str:
     if weight.is_finite():
         return f"overrides leave its weight {weight.name} in float"
+    if weight.is_half:
+        return f"its weight {weight.name} holds infinities or NaN, and takes 16 bits already"
     return f"its weight {weight.name} holds infinities or NaN, and numbers that float16 cannot hold"
 
 

@@ -130,8 +130,9 @@ def _about_weights(
     if "float32" not in facts.weight_bytes and "float64" not in facts.weight_bytes:
         yield Caution(
             code="no_float_weights",
-            message="the model has no float32 weights, which are what the methods make smaller;"
-            " upload the float32 model it was made from, if there is one",
+            message="the model has no float32 weights, which are what the methods make smaller:"
+            " of float16 ones weight_quantization alone does; upload the float32 model that this"
+            " was made from, if there is one",
             names=[],
         )
     weights = find_weights(prepared, MINIMUM_VALUES)

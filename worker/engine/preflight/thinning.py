@@ -17,7 +17,7 @@ from worker.engine.deflating import deflated_size
 from worker.engine.graphs import walk_graphs
 from worker.engine.model_files import PACKED_BITS, serialize, tensor_bytes
 from worker.engine.tidying import tidy
-from worker.engine.weights.finding import Weight, find_weights
+from worker.engine.weights.finding import STORABLE_TYPES, Weight, find_weights
 from worker.engine.weights.sampled_rounding import MOST_VALUES, spread
 
 DEFLATED_BYTES = 2**20
@@ -37,7 +37,7 @@ class Thinned:
 def thin(model: onnx.ModelProto) -> list[Thinned]:
     """Cut down the large weights of a model in place, along an axis that is not its channels'."""
     done = []
-    for weight in find_weights(model, MOST_VALUES + 1):
+    for weight in find_weights(model, MOST_VALUES + 1, STORABLE_TYPES):
         axis = _longest_axis(weight)
         if axis is None:
             continue

@@ -4,6 +4,7 @@ from collections.abc import Sequence, Sized
 from typing import TYPE_CHECKING
 
 import onnx
+from onnx import TensorProto
 
 from worker.engine.errors import PassError
 from worker.engine.graphs import DEFAULT_DOMAINS, walk_graphs, walk_nodes
@@ -22,7 +23,7 @@ QUANTIZED_PREFIX = "QLinear"
 OP_TYPES_WITH_WEIGHTS = {
     "Conv", "ConvTranspose", "Einsum", "Gather", "Gemm", "GRU", "LSTM", "MatMul", "RNN",
 }  # fmt: skip
-HALF_TYPES = {onnx.TensorProto.FLOAT16: "float16", onnx.TensorProto.BFLOAT16: "bfloat16"}
+HALF_NAMES: dict[int, str] = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
 EXAMPLES = 3
 REASONS = 6
 
@@ -71,13 +72,14 @@ def refuse_halves(model: onnx.ModelProto) -> None:
         tensor
         for graph in walk_graphs(model)
         for tensor in graph.initializer
-        if tensor.data_type in HALF_TYPES and len(tensor.dims)
+        if tensor.data_type in HALF_NAMES and len(tensor.dims)
     ]
     if found:
-        kind = HALF_TYPES[found[0].data_type]
+        kind = HALF_NAMES[found[0].data_type]
         raise PassError(
             f"the model's weights are {kind} already, {len(found)} of them, such as "
-            f"{found[0].name}; upload the float32 model it was made from",
+            f"{found[0].name}; upload the float32 model it was made from, or try "
+            "weight_quantization",
             code="already_quantized",
         )
 

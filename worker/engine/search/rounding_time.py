@@ -9,7 +9,7 @@ import onnx
 
 from worker.engine.passes.weight_overrides import wishes
 from worker.engine.passes.weight_quantization import WeightQuantization
-from worker.engine.weights.finding import find_weights
+from worker.engine.weights.finding import STORABLE_TYPES, find_weights
 from worker.engine.weights.moments import LARGEST_INPUT, MeanLayer, mean_layers
 
 SECONDS_OF_PATCHES = 4e-4
@@ -49,7 +49,7 @@ def _compensated_shapes(
     step: WeightQuantization, model: onnx.ModelProto
 ) -> list[tuple[int, int, int]]:
     """Return (groups, channels, inputs) of each layer whose weight is below 8 bits."""
-    weights = find_weights(model, step.minimum_values)
+    weights = find_weights(model, step.minimum_values, STORABLE_TYPES)
     asked = wishes(step.overrides, weights, model)
     below = [
         weight

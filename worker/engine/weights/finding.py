@@ -1,5 +1,6 @@
 """Finds the constant float weights of a model, in the graph and in every subgraph."""
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from math import prod
 
@@ -7,9 +8,19 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from worker.engine.graphs import subgraphs
+from worker.engine.graphs import subgraphs, walk_graphs, walk_nodes
+from worker.engine.quantization.working_copy import is_quantized
 
-FLOAT_TYPES = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE}
+FLOAT_TYPES = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE})
+HALF_TYPES = frozenset({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16})
+STORABLE_TYPES = FLOAT_TYPES | HALF_TYPES
+"""Of weights that may be stored in fewer bits."""
+INTEGER_TYPES = frozenset(
+    {
+        onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.INT4,
+        onnx.TensorProto.UINT4, onnx.TensorProto.INT2, onnx.TensorProto.UINT2,
+    }
+)  # fmt: skip
 
 
 @dataclass
@@ -38,6 +49,11 @@ class Weight:
     def size(self) -> int:
         """The number of values."""
         return prod(self.tensor.dims)
+
+    @property
+    def is_half(self) -> bool:
+        """Whether it takes 16 bits as it is."""
+        return self.tensor.data_type in HALF_TYPES
 
     @property
     def channel_axes(self) -> tuple[int, ...] | None:
@@ -72,14 +88,36 @@ class Weight:
         return self.uses[0] if self.uses[0].graph is model.graph else None
 
 
-def find_weights(model: onnx.ModelProto, minimum_values: int = 1) -> list[Weight]:
-    """Return the float initializers that no caller can override, in graph order.
+def find_weights(
+    model: onnx.ModelProto, minimum_values: int = 1, types: Set[int] = FLOAT_TYPES
+) -> list[Weight]:
+    """Return the initializers of some element types that no caller can override, in graph order.
 
-    Left out are those with fewer values than `minimum_values`, and those listed as graph inputs.
+    Left out are those with fewer values than `minimum_values`, those listed as graph inputs, and
+    the scales of integers that are stored already.
     """
     found: list[Weight] = []
     _visit(model.graph, {}, found)
-    return [weight for weight in found if weight.size >= minimum_values]
+    wanted = [w for w in found if w.size >= minimum_values and w.tensor.data_type in types]
+    scales = _scale_names(model) if wanted else set()
+    return [weight for weight in wanted if weight.name not in scales]
+
+
+def _scale_names(model: onnx.ModelProto) -> set[str]:
+    """Return what quantized operators read beside data, and what multiplies constant integers."""
+    nodes = list(walk_nodes(model))
+    integers = {
+        tensor.name
+        for graph in walk_graphs(model)
+        for tensor in graph.initializer
+        if tensor.data_type in INTEGER_TYPES
+    }
+    casts = [node for node in nodes if node.op_type == "Cast"]
+    decoded = {node.output[0] for node in casts if node.input[0] in integers}
+    products = [n for n in nodes if n.op_type == "Mul" and not decoded.isdisjoint(n.input)]
+    names = {name for node in nodes if is_quantized(node) for name in node.input[1:]}
+    names |= {name for node in products for name in node.input}
+    return names | {node.input[0] for node in casts if node.output[0] in names}
 
 
 def _visit(graph: onnx.GraphProto, outer: dict[str, Weight], found: list[Weight]) -> None:
@@ -89,7 +127,7 @@ def _visit(graph: onnx.GraphProto, outer: dict[str, Weight], found: list[Weight]
     scope = {k: v for k, v in outer.items() if k not in overridable and k not in produced}
     for tensor in graph.initializer:
         scope.pop(tensor.name, None)
-        if tensor.data_type in FLOAT_TYPES and tensor.name not in overridable:
+        if tensor.data_type in STORABLE_TYPES and tensor.name not in overridable:
             weight = Weight(graph, tensor)
             scope[tensor.name] = weight
             found.append(weight)

@@ -27,7 +27,8 @@ MINIMUM_OPSETS = {8: 13, 4: 21, 2: 25}
 class WeightStorage:
     """Collects stored weights, and rewrites their graphs once at the end.
 
-    A decoded weight keeps its name, so that its readers, subgraphs included, need no change.
+    A decoded weight keeps its name, so that its readers, subgraphs included, need no change. One of
+    float16 or bfloat16 is decoded in float32, as onnxruntime does not fold the Mul of those.
     """
 
     def __init__(self, model: onnx.ModelProto, names: NameGiver) -> None:
@@ -63,18 +64,21 @@ class WeightStorage:
         scale = self._names.name(f"{name}.scale")
         tensors = [pack(integers, grid), scale_tensor(np.asarray(grid.scale), scale)]
         floats = [self._names.name(f"{name}.float"), self._names.name(f"{name}.scale_float")]
-        element_type = weight.tensor.data_type
+        element_type = TensorProto.FLOAT if weight.is_half else weight.tensor.data_type
+        decoded = self._names.name(f"{name}.decoded") if weight.is_half else name
         nodes = [_cast(integers, floats[0], element_type)]
         if tensors[1].data_type != element_type:
             nodes.append(_cast(scale, floats[1], element_type))
             scale = floats[1]
         is_reshaped = grid.values.shape != grid.weight_shape
-        product = self._names.name(f"{name}.blocks") if is_reshaped else name
+        product = self._names.name(f"{name}.blocks") if is_reshaped else decoded
         nodes.append(_node("Mul", [floats[0], scale], product))
         if is_reshaped:
             shape = self._names.name(f"{name}.shape")
             tensors.append(numpy_helper.from_array(np.array(grid.weight_shape, np.int64), shape))
-            nodes.append(_node("Reshape", [product, shape], name))
+            nodes.append(_node("Reshape", [product, shape], decoded))
+        if weight.is_half:
+            nodes.append(_cast(decoded, name, weight.tensor.data_type))
         self._replace(weight, tensors, nodes)
 
     def store_half(self, weight: Weight) -> None:

@@ -3,10 +3,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.onnx_models import float_value, linear, model_of, small_convnet
-from tests.worker.engine.weights.test_finding import loop_model
+from tests.worker.engine.weights.test_finding import halves, loop_model
 from worker.engine.errors import PassError
 from worker.engine.passes import packing
 from worker.engine.passes.base import PassContext
@@ -296,6 +296,33 @@ def test_a_mask_of_infinities_keeps_them_and_is_named(tmp_path, beside):
         "masking: its weight mask holds infinities or NaN, and numbers that float16 cannot hold"
         if beside
         else "stored at 16 bits, as they hold infinities or NaN: mask"
+    ]
+
+
+@pytest.mark.parametrize("element_type", [TensorProto.FLOAT16, TensorProto.BFLOAT16])
+@pytest.mark.parametrize(("bits", "least_db"), [(8, 35), (4, 18)])
+def test_halves_are_stored_in_fewer_bits_and_folded(tmp_path, element_type, bits, least_db):
+    model = halves(element_type)
+    rows = np.random.default_rng(1).normal(size=(8, 64)).astype(np.float32)
+
+    result = apply(WeightQuantization(bits=bits), model, tmp_path)
+
+    assert result.notes == []
+    reference = answers(model, {"x": rows})
+    assert sqnr_db(reference, answers(result.model, {"x": rows})) > least_db
+    assert result.model.ByteSize() < model.ByteSize() * (bits + 2) / 16
+
+
+def test_halves_with_infinities_stay_and_are_named(tmp_path):
+    model = halves(TensorProto.FLOAT16)
+    mask = np.full((32, 32), -np.inf, np.float16)
+    model.graph.initializer.append(numpy_helper.from_array(mask, "mask"))
+    model.graph.node.append(helper.make_node("Neg", ["mask"], ["negative"], name="negate"))
+
+    result = apply(WeightQuantization(), model, tmp_path)
+
+    assert [(skip.node, skip.reason) for skip in result.skipped] == [
+        ("negate", "its weight mask holds infinities or NaN, and takes 16 bits already")
     ]
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from tests.onnx_models import float_value, model_of
 from worker.engine.passes.weight_overrides import WeightOverride
@@ -44,3 +44,12 @@ def test_only_weights_below_eight_bits_count():
     both, first = rounding_seconds(FOUR, chain(50, 60, 70)), rounding_seconds(FOUR, chain(50, 60))
     assert both > first
     assert rounding_seconds(eight, chain(50, 60, 70)) == first
+
+
+def test_halves_are_rounded_like_floats():
+    all_weights = WeightQuantization(overrides=(WeightOverride(weights=("*",), bits=4),))
+    model = chain(50, 60)
+    half = numpy_helper.from_array(np.ones((50, 60), np.float16), "w0")
+    model.graph.initializer[0].CopyFrom(half)
+
+    assert rounding_seconds(all_weights, model) == rounding_seconds(FOUR, chain(50, 60))

@@ -1,8 +1,11 @@
 import numpy as np
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.engine_runs import pass_context
 from tests.onnx_models import float_value, linear, model_of
-from worker.engine.weights.finding import find_weights
+from worker.engine.passes.weight_quantization import WeightQuantization
+from worker.engine.weights.finding import STORABLE_TYPES, find_weights
 
 
 def loop_model(size=4):
@@ -59,3 +62,52 @@ def test_leaves_out_weights_that_a_caller_may_override():
     model.graph.input.append(float_value("weight", [4, 3]))
 
     assert [weight.name for weight in find_weights(model)] == ["bias"]
+
+
+def halves(element_type):
+    """A MatMul of a float16 or bfloat16 weight, computed with in float32."""
+    weight = np.random.default_rng(0).normal(size=(64, 32)).astype(np.float32)
+    model = model_of(
+        [
+            helper.make_node("Cast", ["half"], ["weight"], to=TensorProto.FLOAT),
+            helper.make_node("MatMul", ["x", "weight"], ["y"], name="matmul"),
+        ],
+        inputs=[float_value("x", ["rows", 64])],
+        outputs=[float_value("y", ["rows", 32])],
+        weights={"half": weight},
+        opset=21,
+    )
+    half = helper.make_tensor("half", element_type, [64, 32], weight.reshape(-1))
+    model.graph.initializer[0].CopyFrom(half)
+    return model
+
+
+def test_finds_halves_where_they_are_asked_for():
+    model = halves(TensorProto.BFLOAT16)
+
+    assert find_weights(model) == []
+    assert [weight.name for weight in find_weights(model, types=STORABLE_TYPES)] == ["half"]
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_what_a_weight_is_stored_as_holds_no_weights(tmp_path, bits):
+    model = linear(np.ones((64, 4096)))
+    model.opset_import[0].version = 21
+
+    stored = WeightQuantization(bits=bits).apply(model, pass_context(tmp_path)).model
+
+    assert {weight.name for weight in find_weights(stored, types=STORABLE_TYPES)} <= {"bias"}
+
+
+def test_scales_of_quantized_operators_are_no_weights():
+    model = model_of(
+        [
+            helper.make_node("DequantizeLinear", ["integers", "scale"], ["w"], axis=1),
+            helper.make_node("MatMul", ["x", "w"], ["y"], name="matmul"),
+        ],
+        inputs=[float_value("x", ["rows", 2])],
+        outputs=[float_value("y", ["rows", 600])],
+        weights={"integers": np.ones((2, 600), np.int8), "scale": np.ones(600, np.float32)},
+    )
+
+    assert find_weights(model) == []
