@@ -43,6 +43,11 @@ class FrontierPoint(ReportPart):
     duration_seconds: float
     """What it took to make and measure it."""
 
+    @property
+    def why_not(self) -> str:
+        """What speaks against it: of limits what was measured, which says more than their names."""
+        return "; ".join(self.missed) or self.dropped or ""
+
 
 class Frontier(ReportPart):
     """What a search for a goal tried, in that order, the original first."""

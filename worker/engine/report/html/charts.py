@@ -1,20 +1,22 @@
-"""Charts as SVG: horizontal bars, points, a line and a histogram, with colours left to the page.
+"""Charts of horizontal bars, points, a line and a histogram, with colours left to the page.
 
+Across, places are shares of the width that there is: a narrow page does not shrink the text.
 Every text goes through escaping, as names come from uploaded models.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, floor, isfinite, log10
 
 from markupsafe import Markup
 
-WIDTH = 720
-ROW_HEIGHT = 22
-LABEL_WIDTH = 220
-VALUE_WIDTH = 110
-PLOT_HEIGHT = 260
-MARGIN = 56
+BAR_MIDDLE = 8
+"""Half the height that the page's style gives to bars."""
+PLOT_HEIGHT = 210
+LINE_HEIGHT = 13
+NEAR_PERCENT = 50.0
+"""Two labels side by side take less of a plot's width, also where it is narrow."""
 LABEL_CHARACTERS = 34
 
 
@@ -73,60 +75,53 @@ class Axis:
 
 
 def bars(rows: Sequence[Bar], title: str) -> Markup:
-    """Return horizontal bars from 0, each with its label on the left and its text on the right."""
+    """Return horizontal bars from 0, each with its label and its text."""
     largest = max([row.high or row.value for row in rows if isfinite(row.value)], default=0.0)
     axis = Axis("", 0.0, largest or 1.0)
-    start, end = LABEL_WIDTH, WIDTH - VALUE_WIDTH
-    drawn = []
-    for index, row in enumerate(rows):
-        top = index * ROW_HEIGHT
-        width = axis.at(row.value, start, end) - start
-        middle = top + ROW_HEIGHT / 2
-        drawn.append(
-            Markup(
-                '<g><title>{label}: {text}</title><text class="label" x="{x:.1f}" y="{y:.1f}">'
-                '{short}</text><rect class="{series}" x="{start}" y="{top:.1f}" width="{width:.1f}"'
-                ' height="{height}" rx="2"/>{whisker}'
-                '<text class="value" x="{end:.1f}" y="{y:.1f}">{text}</text></g>'
-            ).format(
-                label=row.label,
-                text=row.text,
-                short=_shortened(row.label),
-                x=start - 8,
-                y=middle + 4,
-                series=row.series,
-                start=start,
-                top=top + 3,
-                width=max(1.0, width),
-                height=ROW_HEIGHT - 6,
-                whisker=_whisker(row, axis, middle),
-                end=WIDTH - VALUE_WIDTH + 8,
-            )
+    drawn = [
+        Markup(
+            '<div class="bar" title="{label}: {text}"><span>{short}</span><svg><rect'
+            ' class="{series}" width="{width:.2f}%" height="100%" rx="2"/>{whisker}</svg>'
+            "<span>{text}</span></div>"
+        ).format(
+            label=row.label,
+            text=row.text,
+            short=_shortened(row.label),
+            series=row.series,
+            width=max(0.2, axis.at(row.value, 0, 100)),
+            whisker=_whisker(row, axis),
         )
-    return _svg(drawn, ROW_HEIGHT * len(rows), title)
+        for row in rows
+    ]
+    return Markup('<div class="bars" role="group" aria-label="{}">{}</div>').format(
+        title, Markup().join(drawn)
+    )
 
 
 def scatter(points: Sequence[Point], axes: tuple[Axis, Axis], title: str) -> Markup:
-    """Return points over two axes, horizontal then vertical."""
+    """Return points over two axes, horizontal then vertical; labels keep clear of each other."""
     drawn = [*_frame(axes)]
-    for point in points:
+    heights = _label_heights([(_place(point, axes), bool(point.label)) for point in points])
+    for point, height in zip(points, heights, strict=True):
         x, y = _place(point, axes)
         drawn.append(
             Markup(
-                '<g><title>{text}</title><circle class="{series}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
-                '<text class="mark {anchor}" x="{beside:.1f}" y="{up:.1f}">{label}</text></g>'
+                "<g><title>{text}</title>"
+                '<circle class="{series}" cx="{x:.2f}%" cy="{y:.1f}" r="5"/>'
+                '<text class="mark {anchor}" x="{x:.2f}%" dx="{beside}" y="{up:.1f}">{label}</text>'
+                "</g>"
             ).format(
                 text=point.text,
                 series=point.series,
                 x=x,
                 y=y,
-                anchor="end" if x > WIDTH / 2 else "start",
-                beside=x - 8 if x > WIDTH / 2 else x + 8,
-                up=y - 6,
+                anchor="end" if x > 50 else "start",
+                beside=-8 if x > 50 else 8,
+                up=height,
                 label=_shortened(point.label),
             )
         )
-    return _svg(drawn, PLOT_HEIGHT, title)
+    return _plot(drawn, title)
 
 
 def line(
@@ -134,16 +129,21 @@ def line(
 ) -> Markup:
     """Return points joined in order, and others that stay apart."""
     places = [_place(point, axes) for point in points]
-    path = Markup(" ").join(Markup("{:.1f},{:.1f}").format(x, y) for x, y in places)
-    drawn = [*_frame(axes), Markup('<polyline class="line" points="{}"/>').format(path)]
+    joints = [
+        Markup('<line class="line" x1="{:.2f}%" y1="{:.1f}" x2="{:.2f}%" y2="{:.1f}"/>').format(
+            *start, *end
+        )
+        for start, end in pairwise(places)
+    ]
+    drawn = [*_frame(axes), *joints]
     for point in (*points, *apart):
         x, y = _place(point, axes)
         drawn.append(
             Markup(
-                '<g><title>{}</title><circle class="{}" cx="{:.1f}" cy="{:.1f}" r="4"/></g>'
+                '<g><title>{}</title><circle class="{}" cx="{:.2f}%" cy="{:.1f}" r="4"/></g>'
             ).format(point.text, point.series, x, y)
         )
-    return _svg(drawn, PLOT_HEIGHT, title)
+    return _plot(drawn, title)
 
 
 def histogram(
@@ -190,68 +190,87 @@ def histogram(
                 anchor, place, height + 14, value
             )
         )
-    return _svg(drawn, int(height) + 20, "histogram", width=340)
+    return Markup(
+        '<svg class="histogram" role="img" aria-label="histogram" viewBox="0 0 340 116"'
+        ' width="340" height="116">{}</svg>'
+    ).format(Markup().join(drawn))
 
 
 def _frame(axes: tuple[Axis, Axis]) -> list[Markup]:
-    """Return the grid of a plot with its ticks and titles."""
+    """Return the grid of a plot, and around it ticks and titles, for which the page leaves room."""
     horizontal, vertical = axes
-    bottom, top, left, right = PLOT_HEIGHT - 40, 10, MARGIN, WIDTH - 20
-    drawn = []
-    for value in horizontal.ticks():
-        x = horizontal.at(value, left, right)
-        drawn.append(
-            Markup(
-                '<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>'
-                '<text class="tick middle" x="{x:.1f}" y="{y}">{value:g}</text>'
-            ).format(x=x, top=top, bottom=bottom, y=bottom + 14, value=round(value, 9))
+    drawn = [
+        Markup(
+            '<line class="grid" x1="{x:.2f}%" x2="{x:.2f}%" y1="0" y2="{bottom}"/>'
+            '<text class="tick middle" x="{x:.2f}%" y="{y}">{value:g}</text>'
+        ).format(
+            x=horizontal.at(value, 0, 100),
+            bottom=PLOT_HEIGHT,
+            y=PLOT_HEIGHT + 14,
+            value=round(value, 9),
         )
+        for value in horizontal.ticks()
+    ]
     for value in vertical.ticks():
-        y = vertical.at(value, bottom, top)
+        y = vertical.at(value, PLOT_HEIGHT, 0)
         drawn.append(
             Markup(
-                '<line class="grid" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-                '<text class="tick end" x="{x}" y="{below:.1f}">{value:g}</text>'
-            ).format(
-                left=left, right=right, y=y, x=left - 6, below=y + 4, value=round(value, 9)
-            )
-        )  # fmt: skip
+                '<line class="grid" x1="0" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>'
+                '<text class="tick end" x="-6" y="{below:.1f}">{value:g}</text>'
+            ).format(y=y, below=y + 4, value=round(value, 9))
+        )
     drawn.append(
-        Markup('<text class="title middle" x="{}" y="{}">{}</text>').format(
-            (left + right) / 2, PLOT_HEIGHT - 6, horizontal.title
+        Markup('<text class="title middle" x="50%" y="{}">{}</text>').format(
+            PLOT_HEIGHT + 34, horizontal.title
         )
     )
     drawn.append(
         Markup(
-            '<text class="title middle" transform="translate(12 {}) rotate(-90)">{}</text>'
-        ).format((top + bottom) / 2, vertical.title)
+            '<text class="title middle" transform="translate(-44 {}) rotate(-90)">{}</text>'
+        ).format(PLOT_HEIGHT / 2, vertical.title)
     )
     return drawn
 
 
+def _plot(drawn: Iterable[Markup], title: str) -> Markup:
+    return Markup('<svg class="plot" role="img" aria-label="{}" height="{}">{}</svg>').format(
+        title, PLOT_HEIGHT, Markup().join(drawn)
+    )
+
+
 def _place(point: Point, axes: tuple[Axis, Axis]) -> tuple[float, float]:
+    """Return where a point lies: across in percent, down in pixels."""
     horizontal, vertical = axes
-    x = horizontal.at(point.x, MARGIN, WIDTH - 20)
-    return x, vertical.at(point.y, PLOT_HEIGHT - 40, 10)
+    return horizontal.at(point.x, 0, 100), vertical.at(point.y, PLOT_HEIGHT, 0)
 
 
-def _whisker(row: Bar, axis: Axis, middle: float) -> Markup:
-    """Return the line that shows a bar's interval."""
+def _label_heights(places: Sequence[tuple[tuple[float, float], bool]]) -> list[float]:
+    """Return how far down each point's label goes: below those that it would lie on."""
+    heights = [y - 6 for (_, y), _ in places]
+    taken: list[tuple[float, float]] = []
+    for index in sorted(range(len(places)), key=lambda index: heights[index]):
+        (x, _), has_label = places[index]
+        if not has_label:
+            continue
+        near = sorted(height for other, height in taken if abs(other - x) < NEAR_PERCENT)
+        for height in near:
+            if abs(heights[index] - height) < LINE_HEIGHT:
+                heights[index] = height + LINE_HEIGHT
+        taken.append((x, heights[index]))
+    return heights
+
+
+def _whisker(row: Bar, axis: Axis) -> Markup:
+    """Return the lines that show a bar's interval."""
     if row.low is None or row.high is None:
         return Markup()
-    left, right = (
-        axis.at(value, LABEL_WIDTH, WIDTH - VALUE_WIDTH) for value in (row.low, row.high)
+    left, right = (axis.at(value, 0, 100) for value in (row.low, row.high))
+    return Markup().join(
+        Markup('<line class="whisker" x1="{:.2f}%" x2="{:.2f}%" y1="{}" y2="{}"/>').format(
+            start, end, BAR_MIDDLE - tall, BAR_MIDDLE + tall
+        )
+        for start, end, tall in ((left, right, 0), (left, left, 4), (right, right, 4))
     )
-    return Markup(
-        '<path class="whisker" d="M{left:.1f} {up:.1f}V{down:.1f}M{left:.1f} {middle:.1f}'
-        'H{right:.1f}M{right:.1f} {up:.1f}V{down:.1f}"/>'
-    ).format(left=left, right=right, middle=middle, up=middle - 4, down=middle + 4)
-
-
-def _svg(drawn: Iterable[Markup], height: int, title: str, *, width: int = WIDTH) -> Markup:
-    return Markup(
-        '<svg role="img" aria-label="{}" viewBox="0 0 {} {}" width="{}" height="{}">{}</svg>'
-    ).format(title, width, height, width, height, Markup().join(drawn))
 
 
 def _shortened(label: str) -> str:

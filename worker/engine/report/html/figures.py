@@ -172,7 +172,7 @@ def frontier(searched: Frontier) -> Markup:
             highest if point.worst_sqnr_db is None else point.worst_sqnr_db,
             f"{point.name}: size {number(point.size_ratio)}, latency {number(point.latency_ratio)}",
             "good" if point.meets_goal else "bad",
-            (point.role or "").replace("_", " "),
+            (point.role or ("" if point.spec else "original")).replace("_", " "),
         )
         for point in measured
     ]

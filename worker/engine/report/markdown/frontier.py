@@ -31,5 +31,5 @@ def _row(point: FrontierPoint) -> list[str]:
         number(point.worst_sqnr_db),
         ", ".join(scores) or ABSENT,
         "yes" if point.is_pareto_optimal else "",
-        escaped("; ".join(filter(None, [point.dropped, *point.missed]))),
+        escaped(point.why_not),
     ]

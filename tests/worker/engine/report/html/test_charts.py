@@ -2,7 +2,17 @@ from xml.etree import ElementTree
 
 import pytest
 
-from worker.engine.report.html.charts import Axis, Bar, Point, bars, histogram, line, scatter
+from worker.engine.report.html.charts import (
+    LINE_HEIGHT,
+    PLOT_HEIGHT,
+    Axis,
+    Bar,
+    Point,
+    bars,
+    histogram,
+    line,
+    scatter,
+)
 
 AXES = (Axis("x", 0, 10), Axis("y", 0, 100))
 
@@ -11,19 +21,22 @@ def elements(svg: str, tag: str) -> list[ElementTree.Element]:
     return list(ElementTree.fromstring(svg).iter(tag))  # noqa: S314 - our own drawing
 
 
+def percent(element: ElementTree.Element, name: str) -> float:
+    return float(element.get(name).removesuffix("%"))
+
+
 def test_a_bar_is_as_long_as_its_share_of_the_largest():
     svg = bars([Bar("a", 10, "10"), Bar("b", 5, "5")], "t")
 
-    long, short = (float(each.get("width")) for each in elements(svg, "rect"))
-    assert short == pytest.approx(long / 2, abs=0.1)
+    assert [percent(each, "width") for each in elements(svg, "rect")] == [100, 50]
 
 
 def test_the_largest_bar_leaves_room_for_its_interval():
     svg = bars([Bar("a", 10, "10", low=5, high=20)], "t")
 
-    (bar,), (whisker,) = elements(svg, "rect"), elements(svg, "path")
-    assert float(bar.get("width")) == pytest.approx((720 - 110 - 220) / 2)
-    assert "H610.0" in whisker.get("d")
+    (bar,), (whisker, *_) = elements(svg, "rect"), elements(svg, "line")
+    assert percent(bar, "width") == 50
+    assert (percent(whisker, "x1"), percent(whisker, "x2")) == (25, 100)
 
 
 def test_names_cannot_leave_their_place():
@@ -37,29 +50,38 @@ def test_names_cannot_leave_their_place():
 def test_a_long_name_keeps_its_end():
     svg = bars([Bar("block/" * 20 + "last", 1, "1")], "t")
 
-    assert elements(svg, "text")[0].text.endswith("block/last")
+    assert elements(svg, "span")[0].text.endswith("block/last")
 
 
 def test_points_lie_where_their_values_are():
     svg = scatter([Point(0, 0, "origin"), Point(10, 100, "far")], AXES, "t")
 
     origin, far = elements(svg, "circle")
-    assert (float(origin.get("cx")), float(origin.get("cy"))) == (56.0, 220.0)
-    assert (float(far.get("cx")), float(far.get("cy"))) == (700.0, 10.0)
+    assert (percent(origin, "cx"), float(origin.get("cy"))) == (0, PLOT_HEIGHT)
+    assert (percent(far, "cx"), float(far.get("cy"))) == (100, 0)
+
+
+def joints(svg: str) -> list[tuple[float, float, float, float]]:
+    """Where the parts of a line begin and end."""
+    lines = [each for each in elements(svg, "line") if each.get("class") == "line"]
+    return [
+        (percent(each, "x1"), float(each.get("y1")), percent(each, "x2"), float(each.get("y2")))
+        for each in lines
+    ]
 
 
 def test_a_line_joins_its_points_in_order():
     svg = line([Point(0, 0, "a"), Point(10, 100, "b")], AXES, "t")
 
     assert len(elements(svg, "circle")) == 2
-    assert elements(svg, "polyline")[0].get("points") == "56.0,220.0 700.0,10.0"
+    assert joints(svg) == [(0, PLOT_HEIGHT, 100, 0)]
 
 
 def test_points_apart_are_not_joined():
     svg = line([Point(0, 0, "a"), Point(10, 0, "b")], AXES, "t", apart=[Point(5, 50, "c")])
 
     assert len(elements(svg, "circle")) == 3
-    assert elements(svg, "polyline")[0].get("points") == "56.0,220.0 700.0,220.0"
+    assert joints(svg) == [(0, PLOT_HEIGHT, 100, PLOT_HEIGHT)]
 
 
 def test_the_chosen_range_covers_the_values_it_holds():
@@ -90,5 +112,17 @@ def test_a_label_stays_inside_the_plot():
     svg = scatter([Point(0, 0, "", label="left"), Point(10, 0, "", label="right")], AXES, "t")
 
     left, right = elements(svg, "text")[-2:]
-    assert (left.get("class"), left.get("x")) == ("mark start", "64.0")
-    assert (right.get("class"), right.get("x")) == ("mark end", "692.0")
+    assert (left.get("class"), left.get("x"), left.get("dx")) == ("mark start", "0.00%", "8")
+    assert (right.get("class"), right.get("x"), right.get("dx")) == ("mark end", "100.00%", "-8")
+
+
+def test_labels_of_points_that_lie_together_stand_below_each_other():
+    labelled = [Point(9, 50, "", label=name) for name in ("chosen", "alternative 1", "other")]
+
+    svg = scatter([*labelled, Point(0, 50, "", label="far away")], AXES, "t")
+
+    chosen, alternative, other, far = (
+        float(each.get("y")) for each in elements(svg, "text") if each.get("class")[:4] == "mark"
+    )
+    assert alternative - chosen == other - alternative == LINE_HEIGHT
+    assert far == chosen

@@ -8,6 +8,7 @@ from tests.browser import find_browser
 from worker.engine.passes.base import SkippedNode
 from worker.engine.report.frontier import Frontier, FrontierPoint
 from worker.engine.report.html.page import SKIPPED_NODES, render_page
+from worker.engine.report.timings import RatioInterval
 from worker.engine.spec import Goal
 
 ACCENT = (37, 99, 201)
@@ -199,3 +200,58 @@ def test_a_narrow_browser_shows_what_a_search_tried_without_scrolling_sideways(
 
     assert int(hidden) == 0
     assert int(height) < 250
+
+
+def test_a_narrow_browser_shows_charts_in_full_and_their_words_as_large_as_others(
+    report, frontier, browser, tmp_path
+):
+    page = render_page(report.model_copy(update={"frontier": frontier}))
+    file = tmp_path / "charts.html"
+    file.write_text(
+        f"""<iframe id="narrow" width="360" srcdoc="{escape(page)}"></iframe><script>
+        onload = () => {{
+          const find = (what) => [...narrow.contentDocument.querySelectorAll(what)];
+          const figures = find("body > figure");
+          const hidden = Math.max(...figures.map((it) => it.scrollWidth - it.clientWidth));
+          const words = find(".plot .mark, .bar span").filter((it) => it.textContent);
+          const heights = words.map((it) => it.getBoundingClientRect().height);
+          document.title = `${{hidden}} hidden, ${{Math.min(...heights).toFixed()}} high`;
+        }};</script>"""
+    )
+
+    hidden, height = re.findall(
+        r"<title>(-?\d+) hidden, (\d+) high</title>", browser.dom(file.as_uri())
+    )[0]
+
+    assert int(hidden) == 0
+    assert int(height) >= 11
+
+
+def test_says_no_speed_that_chance_may_have_made(report):
+    unclear = report.latency.model_copy(
+        update={
+            "ratio": 0.97,
+            "ratio_interval": RatioInterval(low=0.9, high=1.1, confidence=0.95),
+            "left_out_rounds": 1,
+        }
+    )
+
+    page = render_page(report.model_copy(update={"latency": unclear}))
+
+    assert "<b>same</b>speed, as far as can be told: " in page
+    assert "1 of 1 rounds were left out" in page
+
+
+def test_says_why_not_in_a_sentence_with_the_rest_behind_it(report, frontier):
+    ruined = frontier.points[1].model_copy(update={"dropped": "the answers are ruined. Try <more>"})
+    missed = frontier.points[0].model_copy(
+        update={"dropped": "misses min_sqnr_db", "missed": ["min_sqnr_db: 20.5 dB is too little"]}
+    )
+    searched = frontier.model_copy(update={"points": [missed, ruined]})
+
+    page = render_page(report.model_copy(update={"frontier": searched}))
+
+    assert (
+        "the answers are ruined<details><summary>more</summary>Try &lt;more&gt;</details>" in page
+    )
+    assert ">min_sqnr_db: 20.5 dB is too little</td>" in page
