@@ -11,7 +11,7 @@ from worker.engine.errors import PassError
 from worker.engine.half_precision import HalfConverter, as_half, why_not_half
 from worker.engine.names import NameGiver, taken_names
 from worker.engine.passes.base import Pass, PassContext, PassResult, SkippedNode
-from worker.engine.quantization.working_copy import refuse_halves, refuse_quantized
+from worker.engine.quantization.working_copy import refuse_quantized, refuse_stored
 from worker.engine.weights.finding import Weight, find_weights
 
 
@@ -108,7 +108,7 @@ def _compute_in_half(model: onnx.ModelProto) -> tuple[list[str], list[SkippedNod
 def _refuse(model: onnx.ModelProto, skipped: list[SkippedNode]) -> None:
     """Raise, because nothing was changed, with the reason."""
     refuse_quantized(model)
-    refuse_halves(model)
+    refuse_stored(model)
     reasons = sorted({skip.reason for skip in skipped})[:5]
     raise PassError(
         "the model has no float32 weight that can be stored as float16"

@@ -14,7 +14,7 @@ from worker.engine.errors import PassError
 from worker.engine.graphs import DEFAULT_DOMAINS, walk_nodes
 from worker.engine.passes.base import Pass, PassContext, PassResult, SkippedNode
 from worker.engine.passes.node_selection import NodePatterns, matching_names
-from worker.engine.quantization.working_copy import refuse_halves, refuse_quantized
+from worker.engine.quantization.working_copy import refuse_quantized, refuse_stored
 from worker.engine.weights.finding import Weight, find_weights
 
 Floats = npt.NDArray[np.floating]
@@ -77,7 +77,7 @@ class InitializerPruning(Pass):
         if not weights:
             refuse_quantized(copy)
             if not skipped:
-                refuse_halves(copy)
+                refuse_stored(copy)
             raise PassError(_nothing(skipped, self.minimum_values), code="nothing_to_compress")
         pruned = zeros = values = 0
         counts = self._counts([numpy_helper.to_array(weight.tensor) for weight in weights])

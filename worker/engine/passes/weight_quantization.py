@@ -29,7 +29,11 @@ from worker.engine.passes.weight_tasks import (
     skipped,
     written,
 )
-from worker.engine.quantization.working_copy import name_nodes, refuse_quantized
+from worker.engine.quantization.working_copy import (
+    name_nodes,
+    refuse_quantized,
+    refuse_stored_integers,
+)
 from worker.engine.weights.budget import (
     Choice,
     spend_average,
@@ -177,6 +181,7 @@ class WeightQuantization(Pass):
         weights = find_weights(model, types=STORABLE_TYPES)
         if all(weight.size < self.minimum_values for weight in weights):
             refuse_quantized(model)
+            refuse_stored_integers(model)
             raise PassError(
                 f"no constant float weight has {self.minimum_values} values or more: "
                 + ("lower minimum_values, or " if weights else "")

@@ -8,6 +8,7 @@ from onnx import TensorProto
 
 from worker.engine.errors import PassError
 from worker.engine.graphs import DEFAULT_DOMAINS, walk_graphs, walk_nodes
+from worker.engine.quantization.stored_integers import decoding_products
 
 if TYPE_CHECKING:
     # The passes import this module, so it cannot import their package.
@@ -66,8 +67,13 @@ def refuse_quantized(model: onnx.ModelProto) -> None:
         )
 
 
-def refuse_halves(model: onnx.ModelProto) -> None:
-    """Raise where a model without float32 weights worth a method's while holds float16 ones."""
+def refuse_stored(model: onnx.ModelProto) -> None:
+    """Raise where a model without float32 weights worth a method's while has smaller ones.
+
+    Raises:
+        PassError: they are integers with scales, or float16.
+    """
+    refuse_stored_integers(model)
     found = [
         tensor
         for graph in walk_graphs(model)
@@ -84,13 +90,24 @@ def refuse_halves(model: onnx.ModelProto) -> None:
         )
 
 
+def refuse_stored_integers(model: onnx.ModelProto) -> None:
+    """Raise where a model stores weights as integers that a Cast and a Mul decode."""
+    names = list(decoding_products(model))
+    if names:
+        raise PassError(
+            f"the model's weights are stored as integers already, {len(names)} of them, such as "
+            f"{names[0]}; upload the float model it was made from",
+            code="already_quantized",
+        )
+
+
 def refuse_unchanged(
     model: onnx.ModelProto, changed: Sized, skipped: Sequence["SkippedNode"]
 ) -> None:
     """Raise where no weight would be quantized, with the reasons."""
     if len(changed):
         return
-    refuse_halves(model)
+    refuse_stored(model)
     reasons: dict[str, list[str]] = {}
     for skip in skipped:
         reasons.setdefault(f"{skip.op_type}: {skip.reason}", []).append(skip.node)

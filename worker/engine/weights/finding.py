@@ -8,19 +8,14 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from worker.engine.graphs import subgraphs, walk_graphs, walk_nodes
+from worker.engine.graphs import subgraphs, walk_nodes
+from worker.engine.quantization.stored_integers import decoding_products
 from worker.engine.quantization.working_copy import is_quantized
 
 FLOAT_TYPES = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE})
 HALF_TYPES = frozenset({onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16})
 STORABLE_TYPES = FLOAT_TYPES | HALF_TYPES
 """Of weights that may be stored in fewer bits."""
-INTEGER_TYPES = frozenset(
-    {
-        onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.INT4,
-        onnx.TensorProto.UINT4, onnx.TensorProto.INT2, onnx.TensorProto.UINT2,
-    }
-)  # fmt: skip
 
 
 @dataclass
@@ -106,17 +101,9 @@ def find_weights(
 def _scale_names(model: onnx.ModelProto) -> set[str]:
     """Return what quantized operators read beside data, and what multiplies constant integers."""
     nodes = list(walk_nodes(model))
-    integers = {
-        tensor.name
-        for graph in walk_graphs(model)
-        for tensor in graph.initializer
-        if tensor.data_type in INTEGER_TYPES
-    }
-    casts = [node for node in nodes if node.op_type == "Cast"]
-    decoded = {node.output[0] for node in casts if node.input[0] in integers}
-    products = [n for n in nodes if n.op_type == "Mul" and not decoded.isdisjoint(n.input)]
     names = {name for node in nodes if is_quantized(node) for name in node.input[1:]}
-    names |= {name for node in products for name in node.input}
+    names |= {name for node in decoding_products(model).values() for name in node.input}
+    casts = [node for node in nodes if node.op_type == "Cast"]
     return names | {node.input[0] for node in casts if node.output[0] in names}
 
 

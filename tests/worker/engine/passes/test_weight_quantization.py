@@ -142,6 +142,15 @@ def test_a_model_without_weights_has_nothing_to_compress(tmp_path):
     assert raised.value.code == "nothing_to_compress"
 
 
+def test_a_result_is_said_to_be_stored_as_integers_already(tmp_path):
+    stored = apply(WeightQuantization(), linear(np.ones((64, 64))), tmp_path).model
+
+    with pytest.raises(PassError, match="as integers already, 1 of them, such as weight") as raised:
+        apply(WeightQuantization(), stored, tmp_path)
+
+    assert raised.value.code == "already_quantized"
+
+
 def test_the_input_model_is_left_as_it_was(tmp_path):
     model = small_convnet()
     before = model.SerializeToString()
