@@ -19,7 +19,11 @@ from app.tables import DatasetRow
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 _KNOWN: Responses = {200: {"model": Dataset, "description": "These bytes were uploaded before"}}
-_FORM = FormFields(files=frozenset({"file"}), texts=frozenset({"transform"}))
+_FORM = FormFields(
+    files=frozenset({"file"}),
+    texts=frozenset({"transform"}),
+    parameters=frozenset({"name", "model_id"}),
+)
 
 
 @router.post(

@@ -15,10 +15,14 @@ from app.services.uploads import SpoolWriter, Upload, clean_name
 
 @dataclass(frozen=True)
 class FormFields:
-    """What a form may hold: parts that are files, and parts that are text (as a file or not)."""
+    """What a form may hold: parts that are files, and parts that are text (as a file or not).
+
+    `parameters` are no parts of it, but stand in the address of the call.
+    """
 
     files: frozenset[str]
     texts: frozenset[str] = frozenset()
+    parameters: frozenset[str] = frozenset()
 
     @property
     def names(self) -> str:
@@ -115,10 +119,10 @@ class FormReader:
         elif name in self._fields.texts:
             self._texts[name] = bytearray()
         else:
-            raise InvalidRequestError(
-                f"unknown form field {name!r}; the known ones are {self._fields.names}",
-                code="unknown_field",
-            )
+            problem = f"unknown form field {name!r}; the known ones are {self._fields.names}"
+            if name in self._fields.parameters:
+                problem += f"; {name!r} belongs in the address: ?{name}=..."
+            raise InvalidRequestError(problem, code="unknown_field")
         self._part = name
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:

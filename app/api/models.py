@@ -20,7 +20,7 @@ from worker.engine.preflight.contents import Preflight
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 _KNOWN: Responses = {200: {"model": Model, "description": "These bytes were uploaded before"}}
-_FORM = FormFields(files=frozenset({"file"}))
+_FORM = FormFields(files=frozenset({"file"}), parameters=frozenset({"name"}))
 
 
 @router.post(

@@ -89,8 +89,11 @@ class FigureLimit(SpecPart):
     @model_validator(mode="after")
     def _check(self) -> Self:
         check_path(self.figure)
-        if self.at_least is None and self.at_most is None:
+        low, high = self.at_least, self.at_most
+        if low is None and high is None:
             raise ValueError("give at_least, at_most or both")
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"nothing is at least {low:g} and at most {high:g}")
         return self
 
 

@@ -95,6 +95,15 @@ def test_checks_a_dataset_that_it_knows_against_the_given_model_too(client, data
     assert response.status_code == 422
 
 
+def test_says_that_the_model_to_check_against_belongs_in_the_address(client, model):
+    form = {"data": {"model_id": model["id"]}, "files": {"file": ("a.npz", dataset_bytes())}}
+
+    response = client.post("/v1/datasets", **form)
+
+    assert response.status_code == 422
+    assert response.json()["detail"].endswith("; 'model_id' belongs in the address: ?model_id=...")
+
+
 def test_a_dataset_cannot_be_checked_against_a_model_that_is_not_there(client):
     response = client.post("/v1/datasets?model_id=model_0", content=b"x", headers=RAW)
 

@@ -180,6 +180,13 @@ def test_both_bounds_of_a_figure_are_a_gate_each():
     assert gates[1].data == "file"
 
 
+def test_refuses_bounds_that_nothing_keeps():
+    limit = {"figure": "after.size_bytes", "at_least": 10, "at_most": 5}
+
+    with pytest.raises(ValueError, match="nothing is at least 10 and at most 5"):
+        Gates.model_validate({"limits": [limit]})
+
+
 @pytest.mark.parametrize("figure", ["fidelity[z].cosine", "latency.ratio", "accuracy[f1].after"])
 def test_a_figure_that_the_report_lacks_misses_its_limit(figure):
     limits = {"limits": [{"figure": figure, "at_most": 1}]}
