@@ -4,6 +4,11 @@ from typing import Any
 
 from worker.engine.report.base import ReportPart
 
+ABOUT_BIASES = (
+    "A bias that makes up for the rounding of a weight is moved on purpose: that is no noise."
+)
+"""Said wherever the errors of stored weights are shown, biases among them."""
+
 
 class ModelMeasures(ReportPart):
     """One model's size and content. Byte counts include external data."""

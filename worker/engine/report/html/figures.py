@@ -1,5 +1,6 @@
 """The charts of a report, each made from the figures it shows; None where there are none."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from markupsafe import Markup
@@ -106,8 +107,13 @@ def kernels(profile: KernelProfile) -> Markup:
 def layers(report: Report) -> Markup | None:
     """Return the noise that each of the worst weights got, as SQNR in decibels."""
     worst = [layer for layer in report.layers if layer.sqnr_db is not None][:LAYERS]
+    of_node = Counter(layer.node for layer in worst)
     rows = [
-        Bar(layer.node, max(0.0, layer.sqnr_db or 0.0), f"{layer.sqnr_db:.1f} dB")
+        Bar(
+            f"{layer.node}, {layer.weight}" if of_node[layer.node] > 1 else layer.node,
+            max(0.0, layer.sqnr_db or 0.0),
+            f"{layer.sqnr_db:.1f} dB",
+        )
         for layer in worst
     ]
     return bars(rows, "the worst weights") if rows else None

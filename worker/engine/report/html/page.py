@@ -2,6 +2,7 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from worker.engine.report.contents import ABOUT_BIASES
 from worker.engine.report.html import figures, words
 from worker.engine.report.report import Report
 
@@ -31,4 +32,5 @@ def render_page(report: Report) -> str:
         figures=figures,
         skipped_nodes=SKIPPED_NODES,
         blamed_nodes=BLAMED_NODES,
+        about_biases=ABOUT_BIASES,
     )

@@ -1,5 +1,6 @@
 """The report as a compact Markdown document, the verdict first."""
 
+from worker.engine.report.contents import ABOUT_BIASES
 from worker.engine.report.markdown.blame import blame_section
 from worker.engine.report.markdown.frontier import frontier_section
 from worker.engine.report.markdown.quality import quality_sections
@@ -86,7 +87,7 @@ def _layers(report: Report) -> str:
         [code(layer.node), layer.op_type, code(layer.weight), number(layer.sqnr_db)]
         for layer in report.layers[:WORST_LAYERS]
     ]
-    shown = f"The worst {len(rows)} of {len(report.layers)} changed weights."
+    shown = f"The worst {len(rows)} of {len(report.layers)} changed weights. {ABOUT_BIASES}"
     return f"## Weights\n\n{shown}\n\n" + table(["Node", "Operator", "Weight", "SQNR, dB"], rows)
 
 

@@ -255,3 +255,14 @@ def test_says_why_not_in_a_sentence_with_the_rest_behind_it(report, frontier):
         "the answers are ruined<details><summary>more</summary>Try &lt;more&gt;</details>" in page
     )
     assert ">min_sqnr_db: 20.5 dB is too little</td>" in page
+
+
+def test_tells_two_weights_of_a_node_apart(report):
+    [layer] = report.layers
+    page = render_page(
+        report.model_copy(update={"layers": [layer, layer.model_copy(update={"weight": "bias"})]})
+    )
+
+    assert "<span>conv|1, w</span>" in page
+    assert "<span>conv|1, bias</span>" in page
+    assert "is moved on purpose" in page
