@@ -1,5 +1,6 @@
 """onnxruntime sessions: the only place that opens, runs and bounds them."""
 
+import errno
 import re
 import signal
 import threading
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any, Literal
 
 import onnx
@@ -29,6 +30,9 @@ PROVIDERS: dict[ExecutionProvider, str] = {
 }
 FATAL_MESSAGES_ONLY = 4
 MESSAGE_LENGTH = 400
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Faults of the disk, which say nothing of a model."""
+PROBE_BYTES = 1 << 20
 
 onnxruntime.set_default_logger_severity(FATAL_MESSAGES_ONLY)
 
@@ -62,8 +66,8 @@ def bounded(what: str, failure: type[EngineError] | None = None) -> Iterator[Non
     """Run one operation, named as in "loading the model", within the operation limit.
 
     An operation inside another runs on the outer one's time. A shortage of memory becomes a
-    `ResourceError`; any other exception becomes a `failure`, where one is given, with the words
-    that matter to a user.
+    `ResourceError`; one of room on the disk passes through; any other exception becomes a
+    `failure`, where one is given, with the words that matter to a user.
     """
     limit = _limit.get() if _current.get() is None else None
     token = _current.set(what)
@@ -78,7 +82,7 @@ def bounded(what: str, failure: type[EngineError] | None = None) -> Iterator[Non
         if is_out_of_memory(error):
             message = f"{what} needs more memory than is available"
             raise ResourceError(message, code="out_of_memory") from error
-        if failure is None:
+        if failure is None or (isinstance(error, OSError) and error.errno in NO_ROOM):
             raise
         raise failure(f"{what} failed: {readable(error)}") from error
     finally:
@@ -145,7 +149,7 @@ def open_session(
     if not optimize:
         level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.graph_optimization_level = level
-    with bounded("loading the model", failure), _loadable(model) as source:
+    with bounded("loading the model", failure), _loadable(model) as source, _room(optimized_path):
         return onnxruntime.InferenceSession(
             source,
             options,
@@ -167,7 +171,7 @@ def open_profiled_session(
         options.optimized_model_filepath = str(optimized_path)
     options.enable_profiling = True
     options.profile_file_prefix = str(prefix)
-    with bounded("loading the model", PassError), _loadable(model) as source:
+    with bounded("loading the model", PassError), _loadable(model) as source, _room(optimized_path):
         return onnxruntime.InferenceSession(
             source, options, providers=[PROVIDERS["cpu"]], enable_fallback=0
         )
@@ -191,6 +195,19 @@ def _loadable(model: Path | bytes | onnx.ModelProto) -> Iterator[Path | bytes]:
     else:
         with TemporaryDirectory() as folder:
             yield write(model, Path(folder))
+
+
+@contextmanager
+def _room(written: Path | None) -> Iterator[None]:
+    """Raise an `OSError` where onnxruntime could not write its file: it blames the model for it."""
+    try:
+        yield
+    except Exception:
+        if written is not None:
+            with TemporaryFile(dir=written.parent) as probe:
+                probe.write(bytes(PROBE_BYTES))
+                probe.flush()
+        raise
 
 
 def _preference(wanted: ExecutionProvider) -> list[ExecutionProvider]:

@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 
+from tests.full_disks import full_disk
 from tests.onnx_models import linear
 from worker.engine.errors import InvalidModelError, PassError, ResourceError, UnsupportedModelError
 from worker.engine.model_files import serialize
@@ -98,6 +99,18 @@ def test_a_shortage_of_memory_is_a_resource_error():
         raise MemoryError
 
     assert short.value.code == "out_of_memory"
+
+
+def test_a_full_disk_is_no_fault_of_the_model(tmp_path):
+    model = linear(np.ones((64, 64)))
+
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        open_session(model, optimized_path=tmp_path / "optimized.onnx")
+
+
+def test_a_refused_model_is_one_also_where_a_file_was_to_be_written(tmp_path):
+    with pytest.raises(UnsupportedModelError):
+        open_session(b"garbage", optimized_path=tmp_path / "optimized.onnx")
 
 
 def test_without_a_failure_other_errors_pass_through():
