@@ -1,6 +1,7 @@
 """Which weights onnxruntime can multiply with in their packed form, and where that is faster."""
 
 from collections.abc import Collection
+from math import prod
 
 import numpy as np
 import onnx
@@ -17,6 +18,9 @@ from worker.engine.weights.storage import NATIVE_OPSET, WeightStorage
 BLOCK_SIZES = {16, 32, 64, 128, 256}
 """What com.microsoft.MatMulNBits takes (onnxruntime docs/ContribOperators.md)."""
 NATIVE_BITS = {4, 8}
+FEWEST_VALUES = 2**14
+"""Of a weight whose node is worth timing: of smaller ones the call takes most of the time, and the
+machine's noise decides."""
 FASTER_RATIO = 0.9
 """Latency of a node over that in float at which its packed form is worth its rounding."""
 
@@ -41,7 +45,9 @@ def faster_packed(
     readers = {
         weight.uses[0].node.name: weight.name
         for weight in weights
-        if weight.uses and native_layout(weight, model, block_size) is not None
+        if weight.uses
+        and prod(weight.tensor.dims) >= FEWEST_VALUES
+        and native_layout(weight, model, block_size) is not None
     }
     if not readers:
         return set()

@@ -3,6 +3,7 @@ import pytest
 from onnx import helper
 
 from tests.onnx_models import float_value, model_of
+from worker.engine.weights import native
 from worker.engine.weights.finding import find_weights
 from worker.engine.weights.native import faster_packed, native_layout
 
@@ -46,8 +47,15 @@ def test_timing_names_only_weights_that_have_a_packed_form():
     assert faster_packed(model, find_weights(model), {"x": np.ones((1, 64))}, 8, 32) == set()
 
 
-def test_timing_runs_both_forms_of_a_node():
+def test_a_node_too_small_to_tell_is_not_timed(monkeypatch):
+    monkeypatch.delattr(native, "NodeTrials")
     model = product()
-    feeds = {"x": np.ones((1, 64), np.float32)}
+
+    assert faster_packed(model, find_weights(model), {"x": np.ones((1, 64))}, 8, 32) == set()
+
+
+def test_timing_runs_both_forms_of_a_node():
+    model = product(size=128)
+    feeds = {"x": np.ones((1, 128), np.float32)}
 
     assert faster_packed(model, find_weights(model), feeds, 4, 32) <= {"w"}
