@@ -1,12 +1,16 @@
 import io
 import pickle
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.engine_runs import GivenSamples
 from worker.engine.cache import Cache, cache_key, samples_sha256
+from worker.engine.datasets.splitting import hold_out
+from worker.engine.datasets.synthetic import SyntheticSamples, Trial
+from worker.engine.requests import TensorInfo
 
 KEY = cache_key("test", "model", "data")
 
@@ -155,6 +159,17 @@ def test_data_is_told_apart_by_values_shapes_and_names():
 
     assert len(digests) == 7
     assert samples_sha256(GivenSamples([{"x": values.copy()}])) in digests
+
+
+def test_made_up_samples_and_parts_of_them_have_digests():
+    inputs = [TensorInfo(name="x", dtype="float32", shape=[2])]
+    made_up = SyntheticSamples(inputs, {}, Trial(size=1, scalar=1), seed=0)
+    sources = [made_up, *hold_out(made_up)]
+
+    digests = {samples_sha256(source) for source in sources}
+
+    assert len(digests) == 3
+    assert samples_sha256(replace(made_up)) in digests
 
 
 def test_samples_are_read_once_for_their_digest():

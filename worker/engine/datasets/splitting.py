@@ -9,9 +9,9 @@ from worker.engine.samples import DataOrigin, Sample, SampleSource
 HELD_OUT_EVERY = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SampleSelection:
-    """Some of the samples of a source, in its order."""
+    """Some of the samples of a source, in its order; equal to itself alone, as all sources are."""
 
     source: SampleSource
     chosen: tuple[bool, ...]

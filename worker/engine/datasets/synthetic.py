@@ -41,7 +41,7 @@ class Trial:
     scalar: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SyntheticSamples:
     """Random samples, the same for the same seed; generated anew each time they are read."""
 
