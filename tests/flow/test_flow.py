@@ -292,7 +292,7 @@ def test_a_sweep_compares_real_results_and_names_the_best(client):
     assert [gate["gate"] for gate in four.verdict.gates] == ["max_accuracy_drop"]
     table = client.sweep_table(sweep.id)
     assert f"{four.size_bytes:,} B" in table
-    assert failed.error.detail.split(";")[0] in table
+    assert failed.error.detail.split(":")[0] in table
 
 
 def test_a_job_that_cannot_work_says_why_and_can_be_retried(client, slow_model):
