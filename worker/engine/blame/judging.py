@@ -72,11 +72,13 @@ class Judge:
         return Judged(worst_part_db(fidelity), len(self.samples), self._telling_of(fidelity))
 
     def _telling_of(self, fidelity: Sequence[OutputFidelity]) -> list[Feeds]:
-        """Return the samples whose answers moved most, one of each output, and the first ones.
+        """Return the samples whose answers moved most, one of each output, then the first ones.
 
         Those may say nothing: a classifier that is sure of a sample hides every rounding before it.
         """
         worst = [output.worst_sample for output in fidelity]
-        wanted = set(list(dict.fromkeys([*worst, *range(self._telling)]))[: self._telling])
-        places = enumerate(self.samples)
-        return [sample.feeds for place, sample in places if place in wanted]
+        wanted = list(dict.fromkeys([*worst, *range(self._telling)]))[: self._telling]
+        found = {
+            place: sample.feeds for place, sample in enumerate(self.samples) if place in wanted
+        }
+        return [found[place] for place in wanted if place in found]

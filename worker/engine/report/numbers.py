@@ -12,3 +12,8 @@ def short(value: float, digits: int = 4) -> str:
     if FEWEST_GROUPED <= abs(value) < MOST_GROUPED:
         return f"{value:,.0f}"
     return f"{value:.{digits}g}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return how many there are, in words such as `1 pair` and `2 pairs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -5,6 +5,7 @@ from typing import Literal
 
 from worker.engine.decibels import EQUAL_DB
 from worker.engine.report.frontier import Frontier, FrontierPoint, Role
+from worker.engine.report.numbers import counted
 from worker.engine.search.choosing import cost, keeps_limits, pareto_optimal, tied_for_best
 from worker.engine.search.point import Attempt, Point
 from worker.engine.search.study import Study
@@ -101,19 +102,48 @@ def _conclusion(study: Study, chosen: Point) -> str:
     """Return what was found in one sentence."""
     made, left_out = len(study.points) - 1, len(study.not_started)
     tried = len(study.tried) - 1 - left_out
-    count = f"{tried} candidates were tried and {made} could be measured"
-    late = f" ({left_out} more were not started for want of time)" if left_out else ""
-    count += late
+    late = ""
+    if left_out:
+        late = f" ({left_out} more {_were(left_out)} not started for want of time)"
+    candidates = counted(tried, "candidate")
+    count = f"{candidates} {_were(tried)} tried and {made} could be measured{late}"
     if chosen.is_original and chosen.meets_goal:
+        if not study.tried[1:]:
+            return (
+                f"Nothing was tried: {_why_nothing_was_tried(study)}. This is the original model."
+            )
         why = _why_nothing_pays(study)
         return f"Compression does not pay here: {count}, and {why}. This is the original model."
     if chosen.meets_goal:
-        return f"Chosen of {made} measured candidates{late}: {chosen.proposal.name}."
+        of = counted(made, "measured candidate")
+        return f"Chosen of {of}{late}: {chosen.proposal.name}."
     ways = ", ".join(f"{gate.gate} ({gate.detail})" for gate in chosen.missed)
     return (
         f"The goal was missed: {count}, and none keeps all limits; {chosen.proposal.name} comes"
-        f" closest. In the way stood {ways}."
+        f" closest. In the way stood {ways}.{_missed_by_original(study, chosen)}"
     )
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
+
+
+def _why_nothing_was_tried(study: Study) -> str:
+    if study.original.samples.calibration.origin == "dataset":
+        return "no method that the goal allows has anything to try"
+    return (
+        "without data the methods that the goal allows cannot be judged; give calibration data, or"
+        " allow weight_quantization, dynamic_quantization or float16"
+    )
+
+
+def _missed_by_original(study: Study, chosen: Point) -> str:
+    """Return which of the limits in the way no compression is to blame for."""
+    missed = {gate.gate for gate in chosen.missed}
+    own = [g.gate for p in study.points if p.is_original for g in p.missed if g.gate in missed]
+    if not own or chosen.is_original:
+        return ""
+    return f" The original misses {', '.join(dict.fromkeys(own))} too."
 
 
 def _why_nothing_pays(study: Study) -> str:
@@ -121,9 +151,7 @@ def _why_nothing_pays(study: Study) -> str:
     others = [point for point in study.points if not point.is_original]
     if not others:
         reasons = [tried.dropped for tried in study.tried if isinstance(tried, Attempt)]
-        return (
-            f"none could be: {reasons[0]}" if reasons else "nothing is allowed that could be tried"
-        )
+        return f"the first was given up: {reasons[0]}"
     missing = sorted({gate.gate for point in others for gate in point.missed})
     if any(cost(study.goal, point) < 1 for point in others if keeps_limits(study.goal, point)):
         return "none of those that were measured as a result is keeps the limits"

@@ -172,6 +172,25 @@ def test_a_budget_that_is_too_short_leaves_the_original(reach, monkeypatch):
     assert "the budget was spent" in frontier.conclusion
 
 
+def test_says_what_to_give_where_nothing_allowed_can_be_judged(reach):
+    frontier = reach(data=None, minimize="size", methods=["static_quantization"]).report.frontier
+
+    assert frontier.conclusion == (
+        "Nothing was tried: without data the methods that the goal allows cannot be judged; give"
+        " calibration data, or allow weight_quantization, dynamic_quantization or float16. This is"
+        " the original model."
+    )
+
+
+def test_says_which_limits_the_original_misses_too(reach):
+    limits = {"limits": [{"figure": "after.size_bytes", "at_most": 5}]}
+
+    frontier = reach(minimize="size", within=limits, methods=["float16"]).report.frontier
+
+    assert frontier.conclusion.startswith("The goal was missed: 1 candidate was tried and 1 could")
+    assert frontier.conclusion.endswith("The original misses after.size_bytes too.")
+
+
 def test_the_time_for_measuring_a_result_well_is_kept_once_there_is_one(reach, monkeypatch):
     monkeypatch.setattr("worker.engine.search.searching.SHARE_KEPT_BACK", 1e6)
     monkeypatch.setattr("worker.engine.search.searching.LARGEST_SHARE", 1.0)

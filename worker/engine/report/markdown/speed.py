@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from worker.engine.report.markdown.text import ABSENT, code, escaped, table
+from worker.engine.report.numbers import counted
 from worker.engine.report.report import Report
 from worker.engine.report.timings import Latency, Loading
 
@@ -33,12 +34,12 @@ def _latency(report: Report) -> str:
     pairs = len(latency.after.samples_seconds)
     words = (
         f"{latency.ratio:.3f} times the original's{_interval(latency)}, from"
-        f" {_counted(pairs, 'pair')} of runs; {_counted(latency.threads, 'thread')}, batch"
+        f" {counted(pairs, 'pair')} of runs; {counted(latency.threads, 'thread')}, batch"
         f" {latency.batch_size}, {latency.execution_provider}."
     )
     if latency.left_out_rounds:
         words += (
-            f" {_counted(latency.left_out_rounds, 'round')} of {(pairs + 1) // 2} left out, in"
+            f" {counted(latency.left_out_rounds, 'round')} of {(pairs + 1) // 2} left out, in"
             " which a run waited for a processor."
         )
     noise = "".join(f"\n- Noisy machine: {escaped(reason)}" for reason in latency.noise)
@@ -79,10 +80,6 @@ def _interval(latency: Latency) -> str:
     if interval is None:
         return ""
     return f" ({interval.confidence:.0%} interval {interval.low:.3f} to {interval.high:.3f})"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def spending_section(report: Report) -> str:
