@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     job_time_limit_seconds: Annotated[float, Field(gt=0)] = 3600
     operation_time_limit_seconds: Annotated[int, Field(gt=0)] = 60
     """One check, session load or run of a model."""
-    memory_limit_factor: Annotated[float, Field(gt=0)] = 8
+    memory_limit_factor: Annotated[float, Field(gt=0)] = 12
     """A job may use this many times the model's size ..."""
     memory_limit_base_bytes: Annotated[int, Field(gt=0)] = 2 * GIB
     """... plus this."""
