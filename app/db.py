@@ -1,5 +1,7 @@
 """Database engine and sessions, the same on SQLite and PostgreSQL."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +17,8 @@ from typing_extensions import override
 SessionFactory = sessionmaker[Session]
 
 _READ_ONLY = "onnxpress_read_only"
+_LOCK_WAIT_SECONDS = 30
+_LOCK_RETRY_SECONDS = 0.05
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -87,9 +91,28 @@ def _with_driver(url: str) -> str:
 def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - DBAPI connection
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in ("busy_timeout=30000", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
+    _use_write_ahead_log(cursor)
     cursor.close()
+
+
+def _use_write_ahead_log(cursor: sqlite3.Cursor) -> None:
+    """Have a database use its write-ahead log, waiting for another process that is about to.
+
+    SQLite does not wait by itself here: where two processes open a new database, one of them is
+    told at once that it is locked, whatever the timeout (sqlite.org/wal.html).
+    """
+    deadline = time.monotonic() + _LOCK_WAIT_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_LOCK_RETRY_SECONDS)
+        else:
+            return
 
 
 def _begin(connection: Connection) -> None:

@@ -2,7 +2,9 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
+from threading import Barrier
 
 import pytest
 from sqlalchemy import text
@@ -136,3 +138,20 @@ def test_ids_are_unique_and_sort_by_time():
     assert len(later) == 1000
     assert earlier < min(later)
     assert earlier.startswith("job_")
+
+
+def test_a_new_database_may_be_opened_by_several_at_once(tmp_path):
+    """SQLite tells one of them that it is locked, whatever the timeout."""
+    barrier = Barrier(2)
+
+    def open_new(number):
+        engine = create_database_engine(f"sqlite:///{tmp_path / str(number)}.db")
+        barrier.wait()
+        with engine.connect() as connection:
+            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+        engine.dispose()
+        return mode
+
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(100):
+            assert list(pool.map(open_new, [number] * 2)) == ["wal", "wal"]
