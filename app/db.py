@@ -19,6 +19,8 @@ SessionFactory = sessionmaker[Session]
 _READ_ONLY = "onnxpress_read_only"
 _LOCK_WAIT_SECONDS = 30
 _LOCK_RETRY_SECONDS = 0.05
+_PRIMARY_CODE = 0xFF
+"""Of SQLite's result codes: the bits that the kinds of one result share."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -107,8 +109,9 @@ def _use_write_ahead_log(cursor: sqlite3.Cursor) -> None:
     while True:
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() >= deadline:
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() >= deadline:
                 raise
             time.sleep(_LOCK_RETRY_SECONDS)
         else:

@@ -1,14 +1,16 @@
 """Tests of the database engine and sessions."""
 
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from threading import Barrier
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import OperationalError, StatementError
 
 from app.db import create_database_engine, create_session_factory, database_now, new_id, reading
 from app.repositories import jobs
@@ -155,3 +157,15 @@ def test_a_new_database_may_be_opened_by_several_at_once(tmp_path):
     with ThreadPoolExecutor(2) as pool:
         for number in range(100):
             assert list(pool.map(open_new, [number] * 2)) == ["wal", "wal"]
+
+
+def test_what_no_waiting_mends_is_raised_at_once(tmp_path, monkeypatch):
+    """Waiting an hour for a file that cannot be written would hang this test."""
+    monkeypatch.setattr("app.db._LOCK_WAIT_SECONDS", 3600)
+    path = tmp_path / "read_only.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE anything (id)")
+    engine = create_database_engine(f"sqlite:///file:{path}?mode=ro&uri=true")
+
+    with pytest.raises(OperationalError, match="readonly"), engine.connect():
+        pass
