@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -64,8 +63,8 @@ def find_blame(original: Original, candidate: Candidate, folder: Path) -> Blame 
     result_db = found.fidelity_of(written.loaded.model)
     nodes = describe(found, samples if looking.left > 0 else samples[:1])
     points = exchange(found, budget)
-    job = _job(original, candidate, folder / "blame", judge)
-    job = replace(job, seconds=job.seconds + len(judge.samples) * run_seconds)
+    judging_seconds = len(judge.samples) * run_seconds
+    job = _job(original, candidate, folder / "blame", judge, judging_seconds)
     mending = mend(found, job, judge.of_result.sqnr_db, folder / "blame", budget)
     start = CurvePoint(nodes=0, kept=[], sqnr_db=result_db, is_rerun=True)
     return Blame(
@@ -105,7 +104,9 @@ def _unexplained(found: Investigation, result_db: float) -> list[str]:
     return [note]
 
 
-def _job(original: Original, candidate: Candidate, folder: Path, judge: Judge) -> Job:
+def _job(
+    original: Original, candidate: Candidate, folder: Path, judge: Judge, judging_seconds: float
+) -> Job:
     """Return how to make the candidate again."""
     making = candidate.written.making
 
@@ -118,7 +119,7 @@ def _job(original: Original, candidate: Candidate, folder: Path, judge: Judge) -
         spec=original.request.spec,
         resolved=making.resolved,
         changed=[set(report.changed_nodes) for report in making.reports],
-        seconds=sum(report.duration_seconds for report in making.reports),
+        seconds=sum(report.duration_seconds for report in making.reports) + judging_seconds,
         run=make,
         judge=judge.of,
     )

@@ -54,7 +54,7 @@ def confirm(study: Study, progress: Progress) -> Confirmed:
         study.budget.reserve_seconds = time.perf_counter() - started
 
 
-def least_seconds(study: Study, baseline: Point) -> float:
+def seconds_to_confirm(study: Study, baseline: Point) -> float:
     """Return what confirming any point takes at the least: loading it, and a few timed runs."""
     return study.original.load_seconds + 2 * FEWEST_PAIRS * baseline.seconds_of_a_run
 

@@ -13,7 +13,7 @@ from worker.engine.report.frontier import Frontier
 from worker.engine.search.budget import Budget, BudgetSpentError
 from worker.engine.search.candidates import search_candidates
 from worker.engine.search.choosing import pareto_optimal
-from worker.engine.search.confirming import confirm, least_seconds
+from worker.engine.search.confirming import confirm, seconds_to_confirm
 from worker.engine.search.describing import describe_frontier
 from worker.engine.search.good_enough import with_good_answers
 from worker.engine.search.point import Point
@@ -53,7 +53,7 @@ def search(
         study = Study(original, goal, folder, budget, report_progress)
         baseline = study.add_original()
         to_finish = _time_to_finish(baseline, budget)
-        budget.reserve_seconds = least_seconds(study, baseline)
+        budget.reserve_seconds = seconds_to_confirm(study, baseline)
         study.reserve_once_found = to_finish + seconds_to_keep(study, baseline)
         ended = _try_all(study)
         budget.reserve_seconds = to_finish

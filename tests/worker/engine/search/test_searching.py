@@ -162,7 +162,7 @@ def test_uses_the_methods_it_may(reach):
 
 
 def test_a_budget_that_is_too_short_leaves_the_original(reach, monkeypatch):
-    monkeypatch.setattr("worker.engine.search.searching.least_seconds", lambda *_: 1e6)
+    monkeypatch.setattr("worker.engine.search.searching.seconds_to_confirm", lambda *_: 1e6)
 
     answer = reach(minimize="size", within=LIMITS)
 
